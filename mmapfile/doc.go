@@ -1,0 +1,2 @@
+// Package mmapfile maps files into memory on every platform.
+package mmapfile

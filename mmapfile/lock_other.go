@@ -1,0 +1,20 @@
+//go:build !linux && !darwin && !freebsd && !openbsd && !netbsd && !dragonfly && !windows
+
+package mmapfile
+
+import (
+	"math"
+	"os"
+)
+
+// There are no file locks here: locks work within the process.
+var handleLocks, rangeLocks lockTable
+
+func tryLockHandle(f *os.File, exclusive bool) (bool, error) {
+	want := byteLock{owner: f, end: math.MaxInt64, exclusive: exclusive}
+	return handleLocks.tryLock(f, want, func() (bool, error) { return true, nil })
+}
+
+func unlockHandle(f *os.File) error {
+	return handleLocks.unlock(f, f, 0, math.MaxInt64, func(off, end int64) error { return nil })
+}

@@ -1,0 +1,69 @@
+package mmapfile
+
+import "os"
+
+// A Region is a read-only map of a file's beginning that may be larger than the file, so that
+// the file can grow under it: what is appended shows up in Bytes without mapping anew.
+//
+// The methods may be called by several goroutines, except that Close must come after all use
+// of Bytes.
+type Region struct {
+	file  *os.File
+	bytes []byte
+}
+
+// Reserve maps the first size bytes of f, shared and read-only. Where CanReserve is true the
+// map has size bytes even if the file is shorter; touching whole pages past the file's end is
+// then a fault (see Guard) until the file has grown that far. Elsewhere the map has as many
+// bytes as the file has, size at most. A size of 0, or an empty file, gives an empty region.
+//
+// f must be open for reading. It is used by Refresh, and otherwise may be closed before the Region is.
+// On platforms without maps the region is a copy of the file, brought up to date by Refresh.
+func Reserve(f *os.File, size int64) (*Region, error) {
+	fail := func(err error) (*Region, error) { return nil, wrap("reserve", f.Name(), err) }
+	if size < 0 || size != int64(int(size)) {
+		return fail(ErrOutOfRange)
+	}
+	if !CanReserve {
+		info, err := f.Stat()
+		if err != nil {
+			return fail(err)
+		}
+		size = min(size, info.Size())
+	}
+	r := &Region{file: f, bytes: []byte{}}
+	if size > 0 {
+		b, err := mapFile(f, 0, int(size), ReadOnly)
+		if err != nil {
+			return fail(err)
+		}
+		r.bytes = b
+	}
+	return r, nil
+}
+
+// Bytes is the memory of the map: valid until Close, never to be written to. It is nil after
+// Close.
+func (r *Region) Bytes() []byte { return r.bytes }
+
+// Refresh makes what was written to n bytes of the file from off on visible in Bytes, where
+// maps do not show writes by themselves: on OpenBSD, and on platforms without maps. Elsewhere it
+// does nothing. Parts of the range outside the region are ignored.
+func (r *Region) Refresh(off, n int64) error {
+	size := int64(len(r.bytes))
+	if off < 0 || n <= 0 || off >= size {
+		return nil
+	}
+	return wrap("refresh", r.file.Name(), refresh(r.file, r.bytes, off, off+min(n, size-off)))
+}
+
+// Close unmaps the region; slices of Bytes must not be touched from then on. The second and
+// later calls return nil.
+func (r *Region) Close() error {
+	b := r.bytes
+	r.bytes = nil
+	if len(b) == 0 {
+		return nil
+	}
+	return wrap("unmap", r.file.Name(), unmap(b))
+}

@@ -1,0 +1,122 @@
+package mmapfile_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/foliokv/folio/mmapfile"
+)
+
+func tempFile(t testing.TB, content []byte) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if _, err := f.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestReserveShowsGrowth(t *testing.T) {
+	f := tempFile(t, []byte("one"))
+	r, err := mmapfile.Reserve(f, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got := r.Bytes()[:3]; string(got) != "one" {
+		t.Fatalf("begins with %q", got)
+	}
+	if !mmapfile.CanReserve {
+		if len(r.Bytes()) != 3 {
+			t.Fatalf("%d bytes, want the file's 3", len(r.Bytes()))
+		}
+		return
+	}
+	if len(r.Bytes()) != 1<<20 {
+		t.Fatalf("%d bytes, want 1 MiB", len(r.Bytes()))
+	}
+	if _, err := f.WriteAt([]byte("far"), 300_000); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Refresh(300_000, 3); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Bytes()[300_000:300_003]; string(got) != "far" {
+		t.Fatalf("%q where the file grew", got)
+	}
+	var fault *mmapfile.FaultError
+	err = mmapfile.Guard(func() error { _ = bytes.Clone(r.Bytes()[900_000:900_010]); return nil })
+	if !errors.As(err, &fault) {
+		t.Fatalf("past the end: %v", err)
+	}
+}
+
+func TestReserveOutlivesHandle(t *testing.T) {
+	f := tempFile(t, []byte("content"))
+	r, err := mmapfile.Reserve(f, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if string(r.Bytes()) != "content" {
+		t.Fatalf("%q", r.Bytes())
+	}
+	for range 2 {
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.Bytes() != nil {
+		t.Fatal("bytes after Close")
+	}
+}
+
+func TestRegionRefreshShowsWrites(t *testing.T) {
+	f := tempFile(t, []byte("before the write"))
+	r, err := mmapfile.Reserve(f, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := f.WriteAt([]byte("after "), 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, rng := range [][2]int64{{0, 6}, {-1, 4}, {16, 1}, {3, 1 << 40}} {
+		if err := r.Refresh(rng[0], rng[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(r.Bytes()) != "after  the write" {
+		t.Fatalf("%q", r.Bytes())
+	}
+}
+
+func TestReserveEdges(t *testing.T) {
+	f := tempFile(t, nil)
+	r, err := mmapfile.Reserve(f, 0)
+	if err != nil || r.Bytes() == nil || len(r.Bytes()) != 0 {
+		t.Fatalf("size 0: %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err = mmapfile.Reserve(f, 4096)
+	if err != nil {
+		t.Fatalf("empty file: %v", err)
+	}
+	r.Close()
+	if _, err := mmapfile.Reserve(f, -1); !errors.Is(err, mmapfile.ErrOutOfRange) {
+		t.Fatalf("negative size: %v", err)
+	}
+	f.Close()
+	if _, err := mmapfile.Reserve(f, 10); !errors.Is(err, os.ErrClosed) {
+		t.Fatalf("closed handle: %v", err)
+	}
+}

@@ -1,0 +1,28 @@
+package mmapfile
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// SyncData makes all completed writes to f durable, and its length as far as reading them back
+// needs it: fdatasync on Linux, FreeBSD and NetBSD, F_FULLFSYNC on macOS (fsync where the file
+// system refuses that), FlushFileBuffers on Windows, fsync elsewhere.
+//
+// After an error it is unknown what is durable, and a second call that succeeds proves nothing:
+// the system may have dropped what it could not write.
+func SyncData(f *os.File) error {
+	return wrap("sync", f.Name(), syncData(f))
+}
+
+// SyncFull makes f durable with all its metadata, and its directory entry too where the
+// platform lets a directory be flushed: the directory is the one in f.Name, so it must not have
+// been moved since f was opened, and the working directory not changed if the name is relative.
+// A directory that may not be read, or whose file system does not flush directories, is passed over.
+func SyncFull(f *os.File) error {
+	if err := syncFile(f); err != nil {
+		return wrap("sync", f.Name(), err)
+	}
+	dir := filepath.Dir(f.Name())
+	return wrap("sync directory", dir, syncDir(dir))
+}
