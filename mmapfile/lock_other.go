@@ -18,3 +18,14 @@ func tryLockHandle(f *os.File, exclusive bool) (bool, error) {
 func unlockHandle(f *os.File) error {
 	return handleLocks.unlock(f, f, 0, math.MaxInt64, func(off, end int64) error { return nil })
 }
+
+func tryLockRange(h *os.File, owner any, lo, hi int64, exclusive bool) (bool, error) {
+	want := byteLock{owner: owner, off: lo, end: hi, exclusive: exclusive}
+	return rangeLocks.tryLock(h, want, func() (bool, error) { return true, nil })
+}
+
+func unlockRange(h *os.File, owner any, lo, hi int64) error {
+	return rangeLocks.unlock(h, owner, lo, hi, func(lo, hi int64) error { return nil })
+}
+
+func closeHandle(f *os.File) error { return f.Close() }

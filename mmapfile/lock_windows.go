@@ -12,6 +12,7 @@ import (
 const (
 	handleLockOffset = 1<<63 - 2
 	rangeShift       = 1 << 62
+	maxRange         = handleLockOffset - rangeShift
 )
 
 func tryLockHandle(f *os.File, exclusive bool) (bool, error) {
@@ -19,6 +20,24 @@ func tryLockHandle(f *os.File, exclusive bool) (bool, error) {
 }
 
 func unlockHandle(f *os.File) error { return unlockBytes(f, handleLockOffset, 1) }
+
+func tryLockRange(h *os.File, owner any, lo, hi int64, exclusive bool) (bool, error) {
+	off, n := shifted(lo, hi)
+	return tryLockBytes(h, off, n, exclusive)
+}
+
+func unlockRange(h *os.File, owner any, lo, hi int64) error {
+	off, n := shifted(lo, hi)
+	return unlockBytes(h, off, n)
+}
+
+func closeHandle(f *os.File) error { return f.Close() }
+
+// shifted moves a range to where locks are advisory; what lies too far out is cut off.
+func shifted(lo, hi int64) (off, n uint64) {
+	lo = min(lo, maxRange-1)
+	return rangeShift + uint64(lo), uint64(min(hi, maxRange) - lo)
+}
 
 // tryLockBytes locks a range of the file; one that this handle holds already changes its mode.
 func tryLockBytes(f *os.File, off, n uint64, exclusive bool) (ok bool, err error) {

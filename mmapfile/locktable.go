@@ -83,6 +83,21 @@ func (t *lockTable) unlock(f *os.File, owner any, off, end int64, system func(of
 	return nil
 }
 
+// closeUnlocked closes f, or leaves that to the unlock that frees its file.
+func (t *lockTable) closeUnlocked(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return f.Close()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if file := t.find(info); file != nil {
+		file.pending = append(file.pending, f)
+		return nil
+	}
+	return f.Close()
+}
+
 // find returns the entry of a file, or nil. The caller holds the mutex.
 func (t *lockTable) find(info os.FileInfo) *lockedFile {
 	i := slices.IndexFunc(t.files, func(f *lockedFile) bool { return os.SameFile(f.info, info) })

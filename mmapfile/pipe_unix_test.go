@@ -1,0 +1,25 @@
+//go:build linux || darwin || freebsd || openbsd || netbsd || dragonfly
+
+package mmapfile_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/foliokv/folio/mmapfile"
+)
+
+// Opening a named pipe for reading would wait for a writer.
+func TestOpenRefusesNamedPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Skip(err)
+	}
+	for _, access := range modes {
+		if _, err := mmapfile.Open(path, access); err == nil {
+			t.Errorf("%v: opened a pipe", access)
+		}
+	}
+}
