@@ -2,6 +2,7 @@ package workload
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -73,17 +74,15 @@ func ternary(id int) []byte {
 
 // noise returns n bytes that depend on id.
 func noise(id, n int) []byte {
-	p := make([]byte, n)
+	p := make([]byte, 0, n+8)
 	x := uint64(id)*0x9E3779B97F4A7C15 + 0x1234567
-	for i := range p {
-		if i%8 == 0 {
-			x ^= x << 13
-			x ^= x >> 7
-			x ^= x << 17
-		}
-		p[i] = byte(x >> (i % 8 * 8))
+	for len(p) < n {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		p = binary.LittleEndian.AppendUint64(p, x)
 	}
-	return p
+	return p[:n]
 }
 
 // String returns the text.

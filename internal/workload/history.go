@@ -14,7 +14,8 @@ import (
 type History struct {
 	mu     sync.Mutex
 	states []past // the acknowledged one, then the ones begun later, in order
-	acked  int    // how many were acknowledged
+	first  int    // the number of states[0]
+	acked  int    // how many times one was acknowledged
 }
 
 type past struct {
@@ -28,25 +29,31 @@ func NewHistory(s model.State) *History {
 	return &History{states: []past{{State: s}}}
 }
 
-// Begin notes that s is about to be committed: from now on it may be found. The runner calls
-// it, as do tests that commit by themselves.
-func (h *History) Begin(s model.State) {
+// Begin notes that s is about to be committed: from now on it may be found. It returns a number
+// for Ack. The runner calls it, as do tests that commit by themselves.
+func (h *History) Begin(s model.State) (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.states = append(h.states, past{State: s})
+	return h.first + len(h.states) - 1
 }
 
-// Ack notes that s is acknowledged as durable: no state begun before it may be found.
-func (h *History) Ack(s model.State) {
+// Ack notes that state n is acknowledged as durable: none begun before it may be found.
+func (h *History) Ack(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i, p := range h.states {
-		if p.State == s {
-			h.states = h.states[i:]
-			break
-		}
+	if n > h.first {
+		h.states = h.states[n-h.first:]
+		h.first = n
 	}
 	h.acked++
+}
+
+// Last returns the number of the state that was last acknowledged.
+func (h *History) Last() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.first
 }
 
 // Acked returns how many times a state was acknowledged.
@@ -58,9 +65,7 @@ func (h *History) Acked() int {
 
 // Reset notes that the store is in state s, durably, and no other.
 func (h *History) Reset(s model.State) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.states = []past{{State: s}}
+	h.Ack(h.Begin(s))
 }
 
 // Allowed returns the states that may be found, the acknowledged one first.

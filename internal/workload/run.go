@@ -13,7 +13,8 @@ type Config struct {
 	// Open opens the store: at the start and for each Reopen.
 	Open func() (Store, error)
 
-	// State is what the store holds at the start; the zero value is an empty store.
+	// State is what the store holds at the start; the zero value is an empty store. If there
+	// is a History it must allow just this state.
 	State model.State
 
 	// Errors are the store's sentinels by the names that package model gives them. Without it
@@ -68,7 +69,7 @@ func Run(c Config, ops []Op) error {
 	if c.History == nil {
 		c.History = NewHistory(c.State)
 	}
-	r := &runner{c: c, ops: ops}
+	r := &runner{c: c, ops: ops, committed: c.History.Last()}
 	r.store.errName = r.storeErr
 	r.setModel(c.State)
 	err := r.run()
@@ -79,16 +80,20 @@ func Run(c Config, ops []Op) error {
 }
 
 type runner struct {
-	c      Config
-	ops    []Op
-	next   int
-	model  *model.DB
-	ref    side // the model
-	store  side
+	c     Config
+	ops   []Op
+	next  int
+	model *model.DB
+	ref   side // the model
+	store side
+
 	write  *model.Tx // the model's write transaction
 	fault  error     // the last error of the store that is no sentinel
 	dead   bool      // the write transaction has met an error and cannot commit
 	spoilt bool      // an operation of many steps failed in their midst: the end must be a rollback
+
+	begun     int // the history's number of the state announced last
+	committed int // and of the state committed last
 }
 
 var (
@@ -387,7 +392,7 @@ func caught(fn func() error) (err error, thrown any) {
 // announce tells the history that the state of the transaction may be found from now on.
 func (r *runner) announce() {
 	if !r.dead {
-		r.c.History.Begin(r.write.State())
+		r.begun = r.c.History.Begin(r.write.State())
 	}
 }
 
@@ -452,6 +457,7 @@ func (r *runner) ended(commit bool, err error) error {
 	if err := r.write.Commit(); err != nil {
 		return err
 	}
+	r.committed = r.begun
 	if !r.c.Deferred {
 		r.ack()
 	}
@@ -459,7 +465,7 @@ func (r *runner) ended(commit bool, err error) error {
 }
 
 // ack notes that what is committed is durable.
-func (r *runner) ack() { r.c.History.Ack(r.model.State()) }
+func (r *runner) ack() { r.c.History.Ack(r.committed) }
 
 // afterFault: a deferred store may have gone back to its last durable state.
 func (r *runner) afterFault() error {
@@ -589,6 +595,7 @@ func (r *runner) recovered() error {
 		return errEnd // the file cannot be read
 	}
 	r.c.History.Reset(found)
+	r.committed = r.c.History.Last()
 	r.setModel(found)
 	return nil
 }
