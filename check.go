@@ -1,0 +1,516 @@
+package folio
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// CheckOptions are the options of Tx.CheckContext.
+type CheckOptions struct {
+	// Progress, if not nil, is called now and then with the pages visited and the pages of
+	// the state.
+	Progress func(done, total int64)
+}
+
+// Check verifies the state the transaction sees by walking all of it: checksums, structure,
+// the order and bounds of keys, levels, births, counts, the metas, the free log, and that each
+// page is in use once, or free, or waiting to be. Each finding is sent as a *CorruptError, or
+// another error if the file cannot be read; the channel is closed at the end and must be read
+// until then. The transaction must stay open meanwhile.
+func (tx *Tx) Check() <-chan error { return tx.CheckContext(context.Background(), CheckOptions{}) }
+
+// CheckContext is Check with options; it ends early when ctx does, with the context's error as
+// the last finding.
+func (tx *Tx) CheckContext(ctx context.Context, opts CheckOptions) <-chan error {
+	if tx.ended.Load() {
+		return closedWith(ErrTxClosed)
+	}
+	if tx.writable {
+		// The tree is the transaction's own and must not change while it is walked.
+		var found []error
+		tx.checkSync(ctx, opts, func(err error) { found = append(found, err) })
+		return closedWith(found...)
+	}
+	ch := make(chan error, 16)
+	go func() {
+		defer close(ch)
+		tx.checkSync(ctx, opts, func(err error) { ch <- err })
+	}()
+	return ch
+}
+
+func closedWith(errs ...error) <-chan error {
+	ch := make(chan error, len(errs))
+	for _, err := range errs {
+		ch <- err
+	}
+	close(ch)
+	return ch
+}
+
+// A checker is one check under way.
+type checker struct {
+	tx     *Tx
+	db     *DB
+	ctx    context.Context
+	opts   CheckOptions
+	report func(error)
+	used   []uint64 // a bit for each page that is in use
+	hwm    uint32
+	done   int64
+}
+
+func (tx *Tx) checkSync(ctx context.Context, opts CheckOptions, report func(error)) {
+	c := &checker{tx: tx, db: tx.db, ctx: ctx, opts: opts, report: report}
+	if err := c.run(); err != nil {
+		report(err)
+	}
+}
+
+func (c *checker) run() (err error) {
+	defer c.tx.leave(c.tx.enter(), &err)
+	if c.tx.writable {
+		if err := c.tx.root.writeBack(); err != nil {
+			return err
+		}
+	}
+	c.hwm = c.tx.hwm
+	c.used = make([]uint64, c.hwm/64+1)
+	c.slots()
+	c.tree(c.tx.root.root, nil, noParent, nil, nil)
+	if c.ctx.Err() != nil {
+		return c.ctx.Err()
+	}
+	c.space()
+	return nil
+}
+
+// find reports damage of a page, and the bucket where it is.
+func (c *checker) find(pgno uint32, path []string, format string, args ...any) {
+	where := ""
+	for _, name := range path {
+		where += strconv.Quote(name) + ": "
+	}
+	if where != "" {
+		where = "bucket " + where
+	}
+	c.report(&CorruptError{Pgno: pgno, Reason: where + fmt.Sprintf(format, args...)})
+}
+
+// mark notes that a run of pages is in use and tells whether it was not yet.
+func (c *checker) mark(pgno, n uint32, path []string) bool {
+	if pgno < metaPages || uint64(pgno)+uint64(n) > uint64(c.hwm) {
+		c.find(pgno, path, "%d pages referred to, outside the %d pages of the state", n, c.hwm)
+		return false
+	}
+	for i := pgno; i < pgno+n; i++ {
+		if c.used[i/64]>>(i%64)&1 != 0 {
+			c.find(i, path, "is in use twice")
+			return false
+		}
+		c.used[i/64] |= 1 << (i % 64)
+	}
+	c.done += int64(n)
+	if c.opts.Progress != nil && c.done%1024 < int64(n) {
+		c.opts.Progress(c.done, int64(c.hwm))
+	}
+	return true
+}
+
+// slots checks the metas. A slot whose meta is not whole may be a commit that a crash cut
+// short, unless the store was closed properly or just one bit is wrong.
+func (c *checker) slots() {
+	slots, err := readSlots(c.db.file)
+	if err != nil {
+		c.report(err)
+		return
+	}
+	c.db.lockUnless(c.tx.writable)
+	durable, flight := c.db.slot, c.db.flushing || c.db.flight != 0
+	c.db.unlockUnless(c.tx.writable)
+	for i, s := range slots {
+		if i != durable && flight {
+			continue // it is being written
+		}
+		other := slots[1-i]
+		closed := other.err == nil && other.meta.flags&metaClean != 0
+		if s.err != nil && (i == durable || closed || c.oneBitWrong(i)) {
+			c.find(uint32(i), nil, "meta: %v", s.err)
+			continue
+		}
+		rest := make([]byte, c.db.pageSize-metaSize)
+		if err := readFull(c.db.file, rest, int64(i)<<c.db.shift+metaSize); err != nil {
+			c.report(err)
+		} else if len(bytes.Trim(rest, "\x00")) > 0 {
+			c.find(uint32(i), nil, "meta: bytes after it are not zero")
+		}
+	}
+}
+
+func (db *DB) lockUnless(held bool) {
+	if !held {
+		db.mu.Lock()
+	}
+}
+
+func (db *DB) unlockUnless(held bool) {
+	if !held {
+		db.mu.Unlock()
+	}
+}
+
+// oneBitWrong tells whether a meta slot would be whole with one bit changed.
+func (c *checker) oneBitWrong(slot int) bool {
+	b := make([]byte, metaSize)
+	if readFull(c.db.file, b, int64(slot)<<c.db.shift) != nil {
+		return false
+	}
+	for i := range b {
+		for bit := range 8 {
+			b[i] ^= 1 << bit
+			if le.Uint64(b[metaSumOff:]) == xxhash.Sum64(b[:metaSumOff]) {
+				return true
+			}
+			b[i] ^= 1 << bit
+		}
+	}
+	return false
+}
+
+// noParent stands for the parent of a root: any level and birth will do.
+var noParent = parent{level: -1, birth: mask48}
+
+// A parent is what a child must agree with.
+type parent struct {
+	level int // that the child must have, -1: any
+	birth uint64
+}
+
+// tree checks the page of r and all below it, where keys must be in [lo, hi).
+func (c *checker) tree(r ref, path []string, up parent, lo, hi []byte) {
+	if r.pgno == 0 || c.ctx.Err() != nil {
+		return
+	}
+	p, birth := c.read(r, path)
+	if p == nil {
+		return
+	}
+	switch {
+	case up.level >= 0 && p.level() != up.level:
+		c.find(r.pgno, path, "level %d below a page of level %d", p.level(), up.level+1)
+		return
+	case birth > up.birth:
+		c.find(r.pgno, path, "birth %d is younger than its parent's, %d", birth, up.birth)
+	}
+	if n := p.total(); n != r.count {
+		c.find(r.pgno, path, "%d entries below, the parent says %d", n, r.count)
+	}
+	if p.count() == 0 && !c.tx.writable {
+		c.find(r.pgno, path, "has no entries")
+	}
+	c.cells(r.pgno, p, path)
+	c.entries(r.pgno, p, path, parent{p.level() - 1, birth}, lo, hi)
+}
+
+// read returns the page of r if it is sound enough to look into.
+func (c *checker) read(r ref, path []string) (page, uint64) {
+	if r.dirty() {
+		if !c.tx.writable {
+			c.find(0, path, "refers to a page that is not in the file, %#x", r.pgno)
+			return nil, 0
+		}
+		return c.db.dirty.at(r.pgno).buf, mask48
+	}
+	if !c.mark(r.pgno, 1, path) {
+		return nil, 0
+	}
+	p := make(page, c.db.pageSize)
+	if err := readFull(c.db.file, p, int64(r.pgno)<<c.db.shift); err != nil {
+		c.find(r.pgno, path, "cannot be read: %v", err)
+		return nil, 0
+	}
+	if err := verifyPage(c.db.seed, r, p); err != nil {
+		c.damage(err, path)
+		return nil, 0
+	}
+	if err := p.validate(); err != nil {
+		c.find(r.pgno, path, "%v", err)
+		return nil, 0
+	}
+	return p, r.birth
+}
+
+// damage reports an error of a page with its bucket.
+func (c *checker) damage(err error, path []string) {
+	var e *CorruptError
+	if errors.As(err, &e) {
+		c.find(e.Pgno, path, "%s", e.Reason)
+		return
+	}
+	c.report(err)
+}
+
+// cells checks that the cells of a page do not overlap and that its garbage is what is left.
+func (c *checker) cells(pgno uint32, p page, path []string) {
+	type span struct{ from, to int }
+	spans := make([]span, p.count())
+	size := 0
+	for i := range spans {
+		n := p.cellSize(i)
+		spans[i] = span{p.cellOff(i), p.cellOff(i) + n}
+		size += n
+	}
+	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
+	for i := 1; i < len(spans); i++ {
+		if spans[i].from < spans[i-1].to {
+			c.find(pgno, path, "cells at %d and %d overlap", spans[i-1].from, spans[i].from)
+			return
+		}
+	}
+	if want := len(p) - p.cellStart() - size; p.garbage() != want {
+		c.find(pgno, path, "%d garbage bytes, the header says %d", want, p.garbage())
+	}
+}
+
+// entries checks the keys of a page and what they lead to.
+func (c *checker) entries(pgno uint32, p page, path []string, up parent, lo, hi []byte) {
+	prev := lo
+	first := 0
+	if p.level() > 0 {
+		first = 1
+	}
+	keys := make([][]byte, p.count())
+	for i := first; i < p.count(); i++ {
+		key, err := c.key(p, i, path, up)
+		if err != nil {
+			c.damage(err, path)
+			return
+		}
+		keys[i] = key
+		switch {
+		case i == first && p.level() == 0 && lo != nil && bytes.Compare(key, lo) < 0,
+			i == first && p.level() > 0 && lo != nil && bytes.Compare(key, lo) <= 0:
+			c.find(pgno, path, "key %q in slot %d is below the page's separator", clip(key), i)
+		case i > first && bytes.Compare(key, prev) <= 0:
+			c.find(pgno, path, "key %q in slot %d is not above the one before it", clip(key), i)
+		case !below(key, hi):
+			c.find(pgno, path, "key %q in slot %d is not below the next separator", clip(key), i)
+		}
+		c.slotOf(pgno, p, i, key, path)
+		prev = key
+	}
+	for i := range p.count() {
+		if p.level() == 0 {
+			c.payload(pgno, p, i, append(path[:len(path):len(path)], string(clip(keys[i]))), path, up)
+			continue
+		}
+		l, h := lo, hi
+		if i > 0 {
+			l = keys[i]
+		}
+		if i+1 < p.count() {
+			h = keys[i+1]
+		}
+		c.tree(p.ref(i), path, up, l, h)
+	}
+}
+
+// slotOf checks that prefix and head are those of the key.
+func (c *checker) slotOf(pgno uint32, p page, i int, key []byte, path []string) {
+	pl := p.prefixLen()
+	if len(key) < pl || !bytes.Equal(key[:pl], p[headerSize:headerSize+pl]) {
+		c.find(pgno, path, "key %q in slot %d lacks the page's prefix", clip(key), i)
+		return
+	}
+	if h := le.Uint32(p.slot(i)); h != head(key[pl:]) {
+		c.find(pgno, path, "head of slot %d is %#x, its key's is %#x", i, h, head(key[pl:]))
+	}
+}
+
+func clip(key []byte) []byte { return key[:min(len(key), 40)] }
+
+// key returns the whole key in slot i and checks the extent of a long one.
+func (c *checker) key(p page, i int, path []string, up parent) ([]byte, error) {
+	if !p.isLong(i) {
+		return p.storedKey(i), nil
+	}
+	inline, e := p.longKey(i)
+	if !c.extent(e, path, up) {
+		return nil, corruptf(e.pgno, "the key in slot %d of page %d is lost", i, p.pgno())
+	}
+	key := make([]byte, e.length)
+	if err := readFull(c.db.file, key, int64(e.pgno)<<c.db.shift); err != nil {
+		return nil, err
+	}
+	if !bytes.HasPrefix(key, inline) {
+		return nil, corruptf(e.pgno, "the long key in slot %d of page %d begins with other bytes", i, p.pgno())
+	}
+	return key, nil
+}
+
+// extent checks the pages of an extent and tells whether they are sound.
+func (c *checker) extent(e extent, path []string, up parent) bool {
+	if e.birth > up.birth {
+		c.find(e.pgno, path, "birth %d of the extent is younger than its page's, %d", e.birth, up.birth)
+	}
+	if !c.mark(e.pgno, e.pages(c.db.pageSize), path) {
+		return false
+	}
+	if err := c.db.verifyExtent(e); err != nil {
+		c.damage(err, path)
+		return false
+	}
+	return true
+}
+
+// payload checks what the leaf cell in slot i holds; path is where it stands, and name that
+// with its key.
+func (c *checker) payload(pgno uint32, p page, i int, name, path []string, up parent) {
+	switch flags, v := p.payload(i); flags {
+	case cellExtent:
+		c.extent(getExtent(v), path, up)
+	case cellBucket:
+		var b Bucket
+		if err := b.setHeader(v); err != nil {
+			c.find(pgno, name, "%v", err)
+			return
+		}
+		if b.inline == nil {
+			c.tree(b.root, name, parent{-1, up.birth}, nil, nil)
+			if b.root.pgno == 0 && b.root.count != 0 {
+				c.find(pgno, name, "an empty bucket with a count of %d", b.root.count)
+			}
+			return
+		}
+		if uint64(b.inline.count()) != b.root.count {
+			c.find(pgno, name, "%d entries in the inline bucket, the header says %d", b.inline.count(), b.root.count)
+		}
+		c.cells(pgno, b.inline, name)
+		c.entries(pgno, b.inline, name, up, nil, nil)
+	}
+}
+
+// An account is where the writer says pages are, besides in the tree.
+type account struct {
+	txid   uint64 // of the newest sealed state
+	free   []run
+	others []run // pending, freed by transactions not sealed, of the free log
+	allocs []run // allocated by transactions not sealed
+	hwm    uint32
+}
+
+// account takes the books. It is called with mu.
+func (db *DB) account() account {
+	a := account{txid: db.head.txid, free: db.alloc.free.runs(), hwm: db.alloc.hwm}
+	for _, waiting := range db.alloc.pending {
+		for _, p := range waiting {
+			a.others = append(a.others, p.run)
+		}
+	}
+	for _, r := range db.log.chain {
+		a.others = append(a.others, run{r.pgno, 1})
+	}
+	a.allocs = db.group.allocs.runs()
+	if tx := db.active; tx != nil {
+		for _, s := range tx.w.scopes {
+			a.allocs = append(a.allocs, s.allocs.runs()...)
+		}
+	}
+	return a
+}
+
+// space checks that pages in use, free and pending partition the file.
+func (c *checker) space() {
+	c.db.lockUnless(c.tx.writable)
+	a := c.db.account()
+	var freed []freedRun
+	if c.tx.writable {
+		freed = append(freed, c.db.group.freed...)
+		for _, s := range c.tx.w.scopes {
+			freed = append(freed, s.freed...)
+		}
+	}
+	durable, logState := c.db.durable, c.db.log.head
+	c.db.unlockUnless(c.tx.writable)
+	switch {
+	case c.tx.writable:
+		for _, f := range freed {
+			a.others = append(a.others, f.run)
+		}
+		c.partition(a, nil)
+	case a.txid == c.tx.snap.txid:
+		c.partition(a, a.allocs)
+	default:
+		c.disjoint(a.free)
+	}
+	if !c.tx.writable && durable.txid == c.tx.snap.txid {
+		c.logOnDisk(logState, durable)
+	}
+}
+
+// partition checks that every page is in use, or in one of the books, once.
+func (c *checker) partition(a account, allocs []run) {
+	have := slices.Clone(c.used)
+	for len(have) < int(a.hwm/64)+1 {
+		have = append(have, 0)
+	}
+	for _, rs := range [][]run{a.free, a.others, allocs} {
+		for _, r := range rs {
+			for i := r.start; i < r.end(); i++ {
+				if i >= a.hwm {
+					c.find(i, nil, "in the books, past the high-water mark %d", a.hwm)
+					return
+				}
+				if have[i/64]>>(i%64)&1 != 0 {
+					c.find(i, nil, "is in use, and free or waiting to be")
+				}
+				have[i/64] |= 1 << (i % 64)
+			}
+		}
+	}
+	for i := uint32(metaPages); i < a.hwm; i++ {
+		if have[i/64]>>(i%64)&1 == 0 {
+			c.find(i, nil, "is neither in use nor free")
+		}
+	}
+}
+
+// disjoint checks that no free page is in use.
+func (c *checker) disjoint(free []run) {
+	for _, r := range free {
+		for i := r.start; i < min(r.end(), c.hwm); i++ {
+			if c.used[i/64]>>(i%64)&1 != 0 {
+				c.find(i, nil, "is in use by an older state, and free")
+			}
+		}
+	}
+}
+
+// logOnDisk checks that the free log of the durable state says that exactly what it does not
+// reach is free.
+func (c *checker) logOnDisk(head ref, s *snapshot) {
+	m := meta{log: head, hwm: s.hwm}
+	pages, err := c.db.readLog(m)
+	if err != nil {
+		c.damage(err, nil)
+		return
+	}
+	for _, l := range pages {
+		if !c.mark(l.r.pgno, 1, nil) {
+			return
+		}
+	}
+	free, _, err := c.db.replayLog(m)
+	if err != nil {
+		c.damage(err, nil)
+		return
+	}
+	books := account{free: free.runs(), hwm: s.hwm}
+	c.partition(books, nil)
+}

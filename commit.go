@@ -1,0 +1,819 @@
+package folio
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/foliokv/folio/internal/backing"
+)
+
+// This file is a commit: seal, flush, publish. docs/durability.md argues why each crash in it
+// is survived. What must hold:
+//
+//   - A meta reaches the file only after every page it refers to was written.
+//   - A meta goes to the slot that does not hold the last durable one.
+//   - Between the write of a meta, or the begin of a flush before it, and the end of its flush,
+//     its state is needed like the published and the durable one (flight).
+//   - A failed write of pages undoes the group. A failed flush or meta write latches the store.
+//
+// Group commit: transactions that finish while a flush is under way gather in the open group,
+// in one set of dirty pages. When the flush ends one of them, the leader, seals the group
+// and flushes once for all. A transaction that runs at that moment does not hold it up: what it
+// changed so far is set aside, because the first change of each page in its scope left an
+// image of the page as the group had it (see sealer and rebase).
+
+// A group is the transactions that will be sealed as one.
+type group struct {
+	members int    // that wait for durability
+	last    uint64 // id of the last transaction in it; 0: none
+	grows   bool   // a transaction in it did not only delete
+	freed   []freedRun
+	allocs  *runSet
+	lead    chan struct{} // gets a token: one of the members is to flush
+	done    chan struct{} // closed when the group is durable or has failed
+	err     error         // set before done is closed
+}
+
+func newGroup() *group {
+	return &group{allocs: newRunSet(false), lead: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// A latch is a store that can write no more.
+type latch struct {
+	err     error
+	durable uint64 // the last durable txid
+}
+
+// stops tells whether the transaction may see pages that the latch made doubtful.
+func (l *latch) stops(tx *Tx) bool { return tx.writable || tx.snap.txid > l.durable }
+
+const (
+	// flushFirst is the size in bytes of the writes since the last flush from which on the
+	// pages are flushed before the meta, so that verification at open stays bounded.
+	flushFirst = 16 << 20
+)
+
+// commit ends a write transaction.
+func (db *DB) commit(tx *Tx) error {
+	if err := tx.complete(); err != nil {
+		tx.rollback()
+		return err
+	}
+	db.mu.Lock()
+	tx.ended.Store(true)
+	db.active = nil
+	db.ended = tx.w.id
+	if err := tx.failure(); err != nil {
+		db.drop(tx)
+		db.mu.Unlock()
+		db.order.unlock()
+		return err
+	}
+	if !tx.w.changed {
+		db.dirty.finish(tx.w.scopes[0])
+		db.mu.Unlock()
+		db.order.unlock()
+		tx.runHandlers()
+		return nil
+	}
+	g := db.join(tx)
+	db.handlers.queue(tx)
+	var err error
+	if tx.w.durability == Deferred && g.members == 0 && db.published.Load().txid == db.head.txid {
+		err = db.commitDeferred()
+	} else {
+		err = db.commitDurable(g)
+	}
+	if err != nil {
+		db.handlers.cancel(tx)
+		return err
+	}
+	tx.runHandlers()
+	return nil
+}
+
+// complete brings the transaction's pages into the form they are sealed in.
+func (tx *Tx) complete() (err error) {
+	defer tx.leave(tx.enter(), &err)
+	if err := tx.Err(); err != nil {
+		return err
+	}
+	for _, sp := range tx.w.savepoints {
+		sp.ended = true
+	}
+	for len(tx.w.scopes) > 1 {
+		tx.releaseScope()
+	}
+	return tx.root.finish()
+}
+
+// failure returns why the transaction cannot commit though it is complete: the store latched,
+// or the group it was built upon failed, meanwhile.
+func (tx *Tx) failure() error {
+	if l := tx.db.latched.Load(); l != nil {
+		return l.err
+	}
+	if e := tx.failed.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
+// join makes the finished transaction a member of the open group.
+func (db *DB) join(tx *Tx) *group {
+	s, g := tx.w.scopes[0], db.group
+	db.dirty.finish(s)
+	db.root = tx.root.root
+	g.last = tx.w.id
+	g.grows = g.grows || !tx.w.deletes
+	g.freed = append(g.freed, s.freed...)
+	for _, r := range s.allocs.runs() {
+		g.allocs.add(r)
+	}
+	return g
+}
+
+// abort ends a write transaction and drops its changes.
+func (db *DB) abort(tx *Tx) {
+	db.mu.Lock()
+	db.active = nil
+	db.ended = tx.w.id
+	db.drop(tx)
+	db.wakeWaiters()
+	db.mu.Unlock()
+	db.order.unlock()
+}
+
+// drop undoes all scopes of a transaction.
+func (db *DB) drop(tx *Tx) {
+	for _, sp := range tx.w.savepoints {
+		sp.ended = true
+	}
+	clear(tx.w.exposed)
+	for len(tx.w.scopes) > 0 {
+		tx.undoScope()
+	}
+}
+
+// commitDeferred seals and publishes the open group. It is called with mu, and by the holder
+// of the writer's turn; it gives up both.
+func (db *DB) commitDeferred() error {
+	err := db.seal(false)
+	if err == nil {
+		db.publish(db.head)
+		db.wakeWaiters()
+	}
+	over := db.scheduleFlush()
+	db.mu.Unlock()
+	db.order.unlock()
+	if over && err == nil {
+		db.awaitFlush()
+	}
+	return err
+}
+
+// commitDurable waits for the group's flush, or does it. It is called with mu, and by the
+// holder of the writer's turn; it gives up both.
+func (db *DB) commitDurable(g *group) error {
+	g.members++
+	if !db.flushing {
+		f := db.startFlush()
+		db.mu.Unlock()
+		db.order.unlock()
+		db.finishFlush(f)
+		return g.err
+	}
+	db.mu.Unlock()
+	db.order.unlock()
+	select {
+	case <-g.done:
+	case <-g.lead:
+		db.mu.Lock()
+		f := db.startFlush()
+		db.mu.Unlock()
+		db.finishFlush(f)
+	}
+	return g.err
+}
+
+// A flush is a meta on its way to the disk, and the group that waits for it.
+type flush struct {
+	group *group
+	state *snapshot
+	meta  meta
+	slot  int
+	full  bool // the file's size changed
+	large bool // flush the pages before the meta
+	err   error
+}
+
+// startFlush seals the open group, writes the free log, and fixes what finishFlush will make
+// durable. It is called with mu.
+func (db *DB) startFlush() *flush {
+	db.flushing = true
+	f := &flush{group: db.group, slot: 1 - db.slot}
+	f.err = db.seal(true)
+	if f.err != nil {
+		return f
+	}
+	f.state = db.head
+	f.full, db.grew = db.grew, false
+	f.large = db.unflushed > flushFirst
+	db.unflushed = 0
+	db.flight = f.state.txid
+	f.meta = db.metaOf(f.state, db.durable.txid)
+	if f.large {
+		f.meta.flags |= metaFlushed
+	}
+	return f
+}
+
+func (db *DB) metaOf(s *snapshot, base uint64) meta {
+	return meta{
+		pageSize: db.pageSize, seed: db.seed, txid: s.txid, base: base,
+		root: s.root, log: db.log.head, hwm: s.hwm, created: db.created,
+	}
+}
+
+// finishFlush makes the state durable, publishes it, and passes the lead on.
+func (db *DB) finishFlush(f *flush) {
+	failed := f.err == nil
+	if f.err == nil {
+		f.err = db.writeMeta(f)
+	}
+	failed = failed && f.err != nil
+	db.mu.Lock()
+	switch {
+	case failed:
+		db.latch(f.err)
+	case f.err == nil:
+		db.durable, db.slot, db.flight = f.state, f.slot, 0
+		db.cleanSlots = false
+		if f.state.txid > db.published.Load().txid {
+			db.publish(f.state)
+		}
+		db.cutTail()
+	}
+	f.group.err = f.err
+	close(f.group.done)
+	if db.group.members > 0 && db.latched.Load() == nil {
+		db.group.lead <- struct{}{}
+	} else {
+		db.flushing = false
+	}
+	db.wakeWaiters()
+	db.mu.Unlock()
+	if db.tidy.Load() {
+		db.sweep()
+	}
+}
+
+// writeMeta writes the meta of a flush and makes it durable with all before it.
+func (db *DB) writeMeta(f *flush) error {
+	if f.large {
+		if err := syncFile(db.file, f.full); err != nil {
+			return fmt.Errorf("flushing pages: %w", err)
+		}
+		f.full = false
+	}
+	if err := writeFull(db.file, f.meta.encode(), int64(f.slot)<<db.shift); err != nil {
+		return fmt.Errorf("writing meta: %w", err)
+	}
+	if err := syncFile(db.file, f.full); err != nil {
+		return fmt.Errorf("flushing: %w", err)
+	}
+	return nil
+}
+
+func syncFile(f backing.File, full bool) error {
+	if full {
+		return f.SyncFull()
+	}
+	return f.SyncData()
+}
+
+func writeFull(f backing.File, b []byte, off int64) error {
+	n, err := f.WriteAt(b, off)
+	if err == nil && n < len(b) {
+		err = fmt.Errorf("wrote %d bytes of %d", n, len(b))
+	}
+	return err
+}
+
+// latch ends all writing after a failed flush or meta write: the kernel may have dropped
+// pages it could not write, so only the last durable state can be trusted.
+func (db *DB) latch(err error) {
+	db.latched.Store(&latch{err: err, durable: db.durable.txid})
+	db.opts.Logger.Error("folio: writing has ended until the store is opened again", "path", db.name, "err", err)
+	db.publish(db.durable)
+	db.m.forget()
+	for _, r := range db.retired {
+		r.forget()
+	}
+	db.group.err = err
+	close(db.group.done)
+	db.group = newGroup()
+}
+
+// publish makes s what new readers see. It is read through the newest mapping.
+func (db *DB) publish(s *snapshot) {
+	if db.published.Load() == nil {
+		return // closing
+	}
+	if s.m != db.m {
+		s = &snapshot{s.txid, s.root, s.hwm, db.m}
+		if db.head.txid == s.txid {
+			db.head = s
+		}
+		if db.durable.txid == s.txid {
+			db.durable = s
+		}
+	}
+	db.published.Store(s)
+}
+
+// A pageWrite is a page on its way to the file.
+type pageWrite struct {
+	pgno uint32
+	buf  page
+}
+
+// seal turns the open group's dirty pages into pages of the file and makes them the newest
+// state, though neither published nor durable; with a log it also writes the free log. When it
+// fails the group is undone. It is called with mu.
+func (db *DB) seal(withLog bool) error {
+	g := db.group
+	if g.last == 0 && !withLog {
+		return nil
+	}
+	db.group = newGroup()
+	needed := db.needed()
+	db.alloc.release(needed)
+	db.alloc.trim()
+	s := newSealer(db, g)
+	err := s.run(withLog)
+	if err != nil {
+		s.undo()
+		return fmt.Errorf("commit: %w", err)
+	}
+	s.settle(needed)
+	return nil
+}
+
+// needed returns the states that must stay readable.
+func (db *DB) needed() []uint64 {
+	published := uint64(0)
+	if p := db.published.Load(); p != nil {
+		published = p.txid
+	}
+	return db.readers.needed(published, db.durable.txid, db.flight)
+}
+
+// A sealer is one seal under way.
+type sealer struct {
+	db      *DB
+	group   *group
+	root    ref
+	order   []uint32          // dirty pages, children before parents
+	refs    map[uint32]ref    // what they became
+	image   map[uint32]*undo  // pages as the group had them, which the open transaction changed
+	first   map[uint32]*scope // and its scope that changed them first
+	runs    []run             // allocated for the pages and the log
+	counted bool              // the delta has the changes of the group
+	log     *freeLog          // the new one
+	old     []freedRun        // pages of the old one that go
+	out     []pageWrite
+}
+
+func newSealer(db *DB, g *group) *sealer {
+	s := &sealer{db: db, group: g, root: db.root}
+	if g.last == 0 {
+		s.root = db.head.root
+		return s
+	}
+	s.refs = make(map[uint32]ref, db.dirty.live)
+	if tx := db.active; tx != nil {
+		s.image, s.first = map[uint32]*undo{}, map[uint32]*scope{}
+		for _, sc := range tx.w.scopes {
+			for i := range sc.undo {
+				if u := &sc.undo[i]; s.image[u.index] == nil && u.page.scope == 0 {
+					s.image[u.index], s.first[u.index] = u, sc
+				}
+			}
+		}
+	}
+	return s
+}
+
+// page returns a dirty page as the group had it.
+func (s *sealer) page(pgno uint32) *dirtyPage {
+	if u := s.image[pgno&^dirtyBit]; u != nil {
+		return &u.page
+	}
+	return s.db.dirty.at(pgno)
+}
+
+func (s *sealer) run(withLog bool) error {
+	db := s.db
+	s.collect(s.root)
+	extra := 0
+	if withLog {
+		extra = 1
+	}
+	if n := len(s.order) + extra; n > 0 {
+		runs, err := db.allocate(uint32(n), s.group.grows, false)
+		if err != nil {
+			return err
+		}
+		s.runs = runs
+	}
+	s.number(extra)
+	s.counted = true
+	s.changeDelta(db.delta.free, db.delta.alloc)
+	if withLog {
+		if err := s.writeLog(); err != nil {
+			return err
+		}
+	}
+	return s.write()
+}
+
+// collect lists the dirty pages below r.
+func (s *sealer) collect(r ref) {
+	if !r.dirty() {
+		return
+	}
+	d := s.page(r.pgno)
+	forDirtyRefs(d, func(b []byte) { s.collect(getRef(b)) })
+	s.order = append(s.order, r.pgno)
+}
+
+// forDirtyRefs calls fn with the bytes of every dirty ref in a page.
+func forDirtyRefs(d *dirtyPage, fn func(b []byte)) {
+	p := d.buf
+	switch {
+	case p.level() > 0:
+		for i := range p.count() {
+			if off := p.cellOff(i); le.Uint32(p[off:])&dirtyBit != 0 {
+				fn(p[off : off+refSize])
+			}
+		}
+	case d.buckets:
+		for i := range p.count() {
+			if flags, v := p.payload(i); flags == cellBucket && le.Uint32(v)&dirtyBit != 0 {
+				fn(v[:refSize])
+			}
+		}
+	}
+}
+
+// number gives the pages their place in the file and their checksums, bottom up. The last
+// extra pages of the runs are left.
+func (s *sealer) number(extra int) {
+	next := pageNumbers(s.runs)
+	birth := s.group.last
+	for _, pgno := range s.order {
+		d := s.page(pgno)
+		forDirtyRefs(d, func(b []byte) {
+			r := s.refs[le.Uint32(b)]
+			r.count = getRef(b).count
+			r.put(b)
+		})
+		s.refs[pgno] = s.finish(d.buf, next(), birth)
+	}
+	if s.root.dirty() {
+		count := s.root.count
+		s.root = s.refs[s.root.pgno]
+		s.root.count = count
+	}
+}
+
+// finish stamps a page and returns the ref to it, without the count.
+func (s *sealer) finish(p page, pgno uint32, birth uint64) ref {
+	le.PutUint32(p[16:], pgno)
+	le.PutUint64(p[24:], birth)
+	s.out = append(s.out, pageWrite{pgno, p})
+	return ref{pgno: pgno, birth: birth, sum: checksum(s.db.seed, pgno, birth, p)}
+}
+
+// pageNumbers returns a function that gives out the pages of the runs one by one.
+func pageNumbers(runs []run) func() uint32 {
+	i, k := 0, uint32(0)
+	return func() uint32 {
+		if k == runs[i].n {
+			i, k = i+1, 0
+		}
+		k++
+		return runs[i].start + k - 1
+	}
+}
+
+// changeDelta tells the delta what the group frees and allocates; with the arguments
+// exchanged it undoes that.
+func (s *sealer) changeDelta(free, alloc func(run)) {
+	for _, r := range s.group.freed {
+		free(r.run)
+	}
+	for _, r := range s.group.allocs.runs() {
+		alloc(r)
+	}
+	for _, r := range s.runs {
+		alloc(r)
+	}
+}
+
+// writeLog makes the free log say what is free in the state being sealed. The last page
+// allocated is the log's; more are allocated as needed.
+func (s *sealer) writeLog() error {
+	db := s.db
+	last := s.runs[len(s.runs)-1]
+	own := []run{{last.end() - 1, 1}}
+	changes := db.delta.freed.byPos.Len() + db.delta.allocated.byPos.Len() + 2
+	snapshot := db.log.outgrown(db.pageSize)
+	replace := !snapshot && db.log.fitsTail(db.pageSize, changes)
+	switch {
+	case snapshot:
+		changes = db.alloc.free.byPos.Len() + len(db.alloc.pending) + int(db.alloc.waiting) + len(s.group.freed) + len(db.log.chain) + db.activeRuns()
+		for _, r := range db.log.chain {
+			s.old = append(s.old, freedRun{run{r.pgno, 1}, r.birth})
+		}
+	case replace:
+		t := db.log.head
+		s.old = []freedRun{{run{t.pgno, 1}, t.birth}}
+	}
+	for _, r := range s.old {
+		db.delta.free(r.run)
+	}
+	if n := logSpace(db.pageSize, changes) - 1; !replace && n > 0 {
+		more, err := db.allocate(uint32(n), s.group.grows, false)
+		if err != nil {
+			return err
+		}
+		own = append(own, more...)
+		for _, r := range more {
+			db.delta.alloc(r)
+		}
+		s.runs = append(s.runs, more...)
+	}
+	s.encodeLog(snapshot, replace, own)
+	return nil
+}
+
+func (s *sealer) encodeLog(snapshot, replace bool, own []run) {
+	db := s.db
+	l := db.log
+	var w *logWriter
+	var pages []page
+	if snapshot {
+		w, pages = encodeLogSnapshot(db.pageSize, db.alloc.hwm, db.alloc.unused(s.unusedOnDisk()))
+		l.chain, l.snapshot, l.records = nil, w.written, 0
+	} else {
+		w, pages = l.encode(db.pageSize, replace, db.alloc.hwm, db.delta.freed.runs(), db.delta.allocated.runs())
+	}
+	n := 0
+	for _, r := range own {
+		n += int(r.n)
+	}
+	for len(pages) < n {
+		pages = append(pages, newLogPage(db.pageSize))
+	}
+	prev := l.head
+	switch {
+	case snapshot:
+		prev = ref{}
+	case replace:
+		l.chain = slices.Clone(l.chain[:len(l.chain)-1])
+		prev = getRef(l.tail[headerSize:])
+	default:
+		l.chain = slices.Clone(l.chain)
+	}
+	next := pageNumbers(own)
+	birth := max(s.group.last, db.head.txid)
+	for _, p := range pages {
+		prev.put(p[headerSize:])
+		prev = s.finish(p, next(), birth)
+		l.chain = append(l.chain, prev)
+		l.tail = p
+	}
+	l.head, l.hwm = prev, db.alloc.hwm
+	l.records += w.written
+	s.log = &l
+}
+
+// unusedOnDisk returns the pages that the state being sealed does not reach though the
+// allocator does not count them as free or pending.
+func (s *sealer) unusedOnDisk() []run {
+	var rs []run
+	for _, f := range s.group.freed {
+		rs = append(rs, f.run)
+	}
+	for _, f := range s.old {
+		rs = append(rs, f.run)
+	}
+	if tx := s.db.active; tx != nil {
+		for _, sc := range tx.w.scopes {
+			rs = append(rs, sc.allocs.runs()...)
+		}
+	}
+	return rs
+}
+
+// activeRuns bounds the runs that the open transaction has allocated.
+func (db *DB) activeRuns() int {
+	n := 0
+	if tx := db.active; tx != nil {
+		for _, sc := range tx.w.scopes {
+			n += sc.allocs.byPos.Len()
+		}
+	}
+	return n
+}
+
+// write writes the pages, adjacent ones together.
+func (s *sealer) write() error {
+	db := s.db
+	slices.SortFunc(s.out, func(a, b pageWrite) int { return int(a.pgno) - int(b.pgno) })
+	for i := 0; i < len(s.out); {
+		j := i + 1
+		bufs := [][]byte{s.out[i].buf}
+		for j < len(s.out) && s.out[j].pgno == s.out[j-1].pgno+1 {
+			bufs = append(bufs, s.out[j].buf)
+			j++
+		}
+		if err := db.writePages(s.out[i].pgno, bufs); err != nil {
+			return err
+		}
+		i = j
+	}
+	return db.fitFile()
+}
+
+// writePages writes buffers to adjacent pages.
+func (db *DB) writePages(pgno uint32, bufs [][]byte) error {
+	off := int64(pgno) << db.shift
+	n, err := db.file.WriteVec(bufs, off)
+	db.unflushed += int64(n)
+	db.extended(off + int64(n))
+	if err != nil {
+		return fmt.Errorf("writing pages from %d: %w", pgno, err)
+	}
+	if err := db.m.m.Refresh(off, int64(n)); err != nil {
+		return fmt.Errorf("refreshing pages from %d: %w", pgno, err)
+	}
+	return nil
+}
+
+// extended notes that the file reaches at least to end.
+func (db *DB) extended(end int64) {
+	if end > db.size {
+		db.size, db.grew = end, true
+	}
+}
+
+// fitFile makes the file and the mapping reach to the high-water mark.
+func (db *DB) fitFile() error {
+	if want := int64(db.alloc.hwm) << db.shift; db.size < want {
+		if err := db.file.Truncate(want); err != nil {
+			return fmt.Errorf("growing the file: %w", err)
+		}
+		db.extended(want)
+	}
+	return db.remap()
+}
+
+// settle makes what was sealed the newest state.
+func (s *sealer) settle(needed []uint64) {
+	db, g := s.db, s.group
+	for _, w := range s.out {
+		db.m.setVerified(w.pgno)
+	}
+	txid := max(g.last, db.head.txid)
+	db.alloc.retire(g.freed, g.last, needed)
+	if s.log != nil {
+		db.alloc.retire(s.old, txid, needed)
+		db.log, db.delta = *s.log, newDelta()
+	}
+	db.head = &snapshot{txid, s.root, db.alloc.hwm, db.m}
+	db.root = s.root
+	if g.last == 0 {
+		return
+	}
+	if db.active == nil {
+		db.dirty.reset()
+		return
+	}
+	s.rebase(db.active)
+}
+
+// undo makes it as if the group had never been. What a running transaction built upon it
+// fails too.
+func (s *sealer) undo() {
+	db := s.db
+	for _, r := range s.old {
+		db.delta.alloc(r.run)
+	}
+	if s.counted {
+		s.changeDelta(db.delta.alloc, db.delta.free)
+	}
+	db.alloc.giveBack(s.runs)
+	if s.group.last == 0 {
+		return
+	}
+	db.alloc.giveBack(s.group.allocs.runs())
+	db.root = db.head.root
+	if tx := db.active; tx != nil {
+		tx.fail(fmt.Errorf("a transaction before this one, of its group, could not be written"))
+		db.drop(tx)
+		tx.w.scopes = append(tx.w.scopes, newScope(0, db.root, 0))
+		tx.root.root = db.root
+	}
+	db.dirty.reset()
+}
+
+// rebase makes the open transaction stand on the sealed group instead of on its dirty pages.
+// What a page of the group meant to the transaction depends on when: before the scope that
+// first changed it, what is sealed now; after it, the transaction's own version.
+func (s *sealer) rebase(tx *Tx) {
+	db := s.db
+	since := map[uint32]int{} // the scope that first changed a page of the group
+	for k, sc := range tx.w.scopes {
+		for _, u := range sc.undo {
+			if u.page.scope == 0 {
+				since[u.index|dirtyBit] = k
+			}
+		}
+	}
+	patch := func(d *dirtyPage, k int) {
+		if d.buf == nil {
+			return
+		}
+		forDirtyRefs(d, func(b []byte) { s.resolve(b, since, k) })
+	}
+	for i := range db.dirty.pages {
+		if d := &db.dirty.pages[i]; d.scope != 0 {
+			patch(d, len(tx.w.scopes))
+		}
+	}
+	for k, sc := range tx.w.scopes {
+		for i := range sc.undo {
+			if u := &sc.undo[i]; u.page.scope != 0 {
+				patch(&u.page, k)
+			}
+		}
+		sc.root = s.resolved(sc.root, since, k)
+	}
+	s.rebaseBucket(&tx.root, since, len(tx.w.scopes))
+	s.handOver(tx, since)
+}
+
+// resolved returns what ref r, seen before scope k, refers to now.
+func (s *sealer) resolved(r ref, since map[uint32]int, k int) ref {
+	to, sealed := s.refs[r.pgno]
+	if first, changed := since[r.pgno]; !sealed || changed && first < k {
+		return r
+	}
+	to.count = r.count
+	return to
+}
+
+func (s *sealer) resolve(b []byte, since map[uint32]int, k int) {
+	s.resolved(getRef(b), since, k).put(b)
+}
+
+func (s *sealer) rebaseBucket(b *Bucket, since map[uint32]int, k int) {
+	b.root = s.resolved(b.root, since, k)
+	b.changes++
+	for _, c := range b.children {
+		s.rebaseBucket(c, since, k)
+	}
+}
+
+// handOver gives up the group's dirty pages. One that the transaction changed becomes its
+// own, and the sealed page one that the transaction freed.
+func (s *sealer) handOver(tx *Tx, since map[uint32]int) {
+	t := &s.db.dirty
+	for _, pgno := range s.order {
+		if _, changed := since[pgno]; !changed {
+			d := t.at(pgno)
+			t.recycle(*d)
+			*d = dirtyPage{}
+			t.live--
+			t.spare = append(t.spare, pgno&^dirtyBit)
+		}
+	}
+	for _, sc := range tx.w.scopes {
+		keep := sc.undo[:0]
+		for _, u := range sc.undo {
+			if u.page.scope != 0 {
+				keep = append(keep, u)
+				continue
+			}
+			if r, ok := s.refs[u.index|dirtyBit]; ok {
+				sc.freed = append(sc.freed, freedRun{run{r.pgno, 1}, r.birth})
+			}
+			t.recycle(u.page)
+			t.disown(u.index, sc, tx.w.scopes)
+		}
+		sc.undo = keep
+	}
+}

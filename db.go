@@ -1,0 +1,522 @@
+package folio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/foliokv/folio/internal/backing"
+	"github.com/foliokv/folio/mmapfile"
+)
+
+// A DB is an open store. All methods may be called by many goroutines at once.
+type DB struct {
+	name     string
+	opts     Options
+	readOnly bool
+	onDisk   bool // the file has a device below it, so room ahead of need pays
+	file     backing.File
+	pageSize int
+	shift    uint // log2 of pageSize
+	seed     uint64
+	created  uint64
+
+	published atomic.Pointer[snapshot] // what new readers see; nil once Close has begun
+	latched   atomic.Pointer[latch]
+	readers   *readerTable
+	tidy      atomic.Bool // the end of a reader may let something go: see sweep
+	buffers   sync.Pool   // for reading pages
+	handlers  handlerQueue
+
+	order fifo // the writers' turns
+
+	mu sync.Mutex
+	writer
+}
+
+// A writer is what mu guards: the newest state, on its way to readers and to the disk.
+type writer struct {
+	m       *mapping // the newest
+	retired []retiredMapping
+	alloc   *allocator
+	dirty   dirtyTable
+	root    ref       // of the newest finished transaction
+	head    *snapshot // the newest sealed state
+	durable *snapshot
+	slot    int // of the meta of durable
+	flight  uint64
+	log     freeLog
+	delta   delta
+	group   *group
+	active  *Tx
+	next    uint64 // id of the next write transaction
+	ended   uint64 // id of the last that ended
+	scopes  uint64 // scopes opened so far
+
+	size       int64 // of the file, as far as it was written
+	grew       bool  // since the last flush
+	unflushed  int64 // bytes written since the last flush
+	cleanSlots bool  // both slots hold the clean meta of durable
+	flushing   bool
+	changed    chan struct{} // closed when something a waiter waits for may have happened
+	timer      *time.Timer   // of the background flush
+	armed      bool
+	closing    bool
+	closed     chan struct{} // closed when Close is done; nil before Close
+
+	path  []step // scratch space
+	cells []cell
+	body  []byte
+}
+
+// A retiredMapping is read through by snapshots up to last only.
+type retiredMapping struct {
+	*mapping
+	last uint64
+}
+
+// Open opens the store in the file called path and creates it with this mode if it does not
+// exist. It waits for the file's lock as long as Options.Timeout says. A nil *Options stands
+// for the defaults.
+//
+// After a crash Open finds the newest state that is whole; its cost follows the last flush
+// and the free list, not the size of the store.
+//
+// Errors: ErrTimeout; ErrInvalid for a file that is no folio store; ErrVersionMismatch;
+// ErrCorrupt if no whole state is found; those of opening, locking and flushing the file. The
+// file is left untouched then.
+func Open(path string, mode os.FileMode, options *Options) (*DB, error) {
+	opts := options.withDefaults()
+	if !validPageSize(opts.PageSize) {
+		return nil, fmt.Errorf("open %s: page size %d is not a power of two from %d to %d", path, opts.PageSize, minPageSize, maxPageSize)
+	}
+	f, err := openFile(path, mode, opts)
+	if err != nil {
+		return nil, err
+	}
+	return openOn(f, opts, true)
+}
+
+func openFile(path string, mode os.FileMode, opts Options) (backing.File, error) {
+	flag := os.O_RDWR | os.O_CREATE
+	if opts.ReadOnly {
+		flag = os.O_RDONLY
+	}
+	f, err := opts.OpenFile(path, flag, mode)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		if err == nil {
+			err = fmt.Errorf("open %s: %w: not a regular file", path, ErrInvalid)
+		}
+		return nil, err
+	}
+	timeout := opts.Timeout
+	if timeout == 0 {
+		timeout = -1
+	}
+	if err := mmapfile.LockHandle(f, !opts.ReadOnly, timeout); err != nil {
+		f.Close()
+		if errors.Is(err, mmapfile.ErrTimeout) {
+			return nil, fmt.Errorf("open %s: the file is locked by another process or DB: %w", path, ErrTimeout)
+		}
+		return nil, err
+	}
+	return diskFile{f}, nil
+}
+
+// OpenMemory opens a new store without a file: the same in all respects, except that nothing
+// is left when it is closed.
+func OpenMemory(options *Options) (*DB, error) {
+	opts := options.withDefaults()
+	if !validPageSize(opts.PageSize) {
+		return nil, fmt.Errorf("page size %d is not a power of two from %d to %d", opts.PageSize, minPageSize, maxPageSize)
+	}
+	return openOn(&memoryFile{}, opts, false)
+}
+
+func init() {
+	backing.Open = func(f backing.File, options any) (any, error) {
+		opts, _ := options.(*Options)
+		return openOn(f, opts.withDefaults(), true)
+	}
+}
+
+// openOn opens a store on a file that is locked, and closes the file if that fails.
+func openOn(f backing.File, opts Options, onDisk bool) (*DB, error) {
+	db := &DB{name: f.Name(), opts: opts, readOnly: opts.ReadOnly, onDisk: onDisk, file: f, readers: newReaderTable()}
+	db.changed = make(chan struct{})
+	db.group = newGroup()
+	db.delta = newDelta()
+	db.handlers.init()
+	if err := db.recover(); err != nil {
+		if db.m != nil {
+			db.m.m.Close()
+		}
+		f.Close()
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("open %s: %w", db.name, err)
+	}
+	return db, nil
+}
+
+// setPageSize fixes what follows from the page size.
+func (db *DB) setPageSize(n int) {
+	db.pageSize = n
+	for db.shift = 0; 1<<db.shift < n; db.shift++ {
+	}
+	db.dirty.pageSize = n
+	db.buffers.New = func() any { b := make([]byte, n); return &b }
+}
+
+func (db *DB) readBuffer() *[]byte     { return db.buffers.Get().(*[]byte) }
+func (db *DB) putReadBuffer(b *[]byte) { db.buffers.Put(b) }
+
+// Path returns the path the store was opened with, empty for one in memory.
+func (db *DB) Path() string { return db.name }
+
+// String returns a description for people.
+func (db *DB) String() string { return fmt.Sprintf("DB<%q>", db.name) }
+
+// IsReadOnly tells whether the store was opened read-only.
+func (db *DB) IsReadOnly() bool { return db.readOnly }
+
+// beginWrite waits for the writer's turn, or until cancel is closed.
+func (db *DB) beginWrite(cancel <-chan struct{}) (*Tx, error) {
+	if db.readOnly {
+		return nil, ErrDatabaseReadOnly
+	}
+	if !db.order.lock(cancel) {
+		return nil, context.Canceled
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	err := error(nil)
+	if db.closing {
+		err = ErrDatabaseNotOpen
+	} else if l := db.latched.Load(); l != nil {
+		err = l.err
+	}
+	if err != nil {
+		db.order.unlock()
+		return nil, err
+	}
+	tx := &Tx{db: db, m: db.m, hwm: db.alloc.hwm, writable: true}
+	tx.w = &writeTx{id: db.next, durability: db.opts.Durability, deletes: true}
+	tx.root = Bucket{tx: tx, root: db.root}
+	db.next++
+	tx.openScope()
+	db.active = tx
+	return tx, nil
+}
+
+// UpdateContext is Update, except that it gives up waiting for its turn to write when ctx ends
+// and returns the context's error. Once fn has begun ctx is not looked at.
+func (db *DB) UpdateContext(ctx context.Context, fn func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tx, err := db.beginWrite(ctx.Done())
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return err
+	}
+	if err := tx.run(fn); err != nil {
+		return err
+	}
+	return tx.commit()
+}
+
+// Close waits for all open transactions to end, flushes, and closes the file. It returns the
+// error that the flush gave, or the one that latched the store. Calls after it, and those that
+// wait in WaitDurable for a txid that never came, return ErrDatabaseNotOpen; a second Close
+// returns nil.
+func (db *DB) Close() error {
+	db.order.lock(nil)
+	db.mu.Lock()
+	if db.closing {
+		done := db.closed
+		db.mu.Unlock()
+		db.order.unlock()
+		<-done
+		return nil
+	}
+	db.closing = true
+	db.closed = make(chan struct{})
+	defer close(db.closed)
+	if db.timer != nil {
+		db.timer.Stop()
+	}
+	db.mu.Unlock()
+	db.order.unlock()
+
+	err := db.flushAll()
+	db.published.Store(nil)
+	db.awaitReaders()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.wakeWaiters()
+	if err == nil {
+		err = db.writeClean()
+	}
+	for _, r := range db.retired {
+		err = errors.Join(err, r.m.Close())
+	}
+	err = errors.Join(err, db.m.m.Close(), db.file.Close())
+	if err != nil {
+		return fmt.Errorf("close %s: %w", db.name, err)
+	}
+	return nil
+}
+
+// flushAll makes everything durable and waits for flushes under way, also when latched.
+func (db *DB) flushAll() error {
+	if db.readOnly {
+		return nil
+	}
+	for {
+		db.mu.Lock()
+		if l := db.latched.Load(); l != nil && !db.flushing {
+			db.mu.Unlock()
+			return l.err
+		}
+		if !db.flushing && db.head.txid == db.durable.txid {
+			db.mu.Unlock()
+			return nil
+		}
+		if err := db.flushOrWait(nil); err != nil {
+			return err
+		}
+	}
+}
+
+// flushOrWait flushes what is sealed, or waits for a change while another flush is under way.
+// It is called with mu and gives it up.
+func (db *DB) flushOrWait(cancel <-chan struct{}) error {
+	if !db.flushing {
+		f := db.startFlush()
+		db.mu.Unlock()
+		db.finishFlush(f)
+		return f.err
+	}
+	return db.waitChange(cancel)
+}
+
+// waitChange gives up mu and waits for wakeWaiters.
+func (db *DB) waitChange(cancel <-chan struct{}) error {
+	changed := db.changed
+	db.mu.Unlock()
+	select {
+	case <-changed:
+		return nil
+	case <-cancel:
+		return context.Canceled
+	}
+}
+
+// wakeWaiters is called with mu whenever something that a waiter waits for has changed.
+func (db *DB) wakeWaiters() {
+	close(db.changed)
+	db.changed = make(chan struct{})
+}
+
+// awaitReaders waits until no read transaction is open.
+func (db *DB) awaitReaders() {
+	db.tidy.Store(true)
+	for wait := time.Microsecond; db.readers.open() > 0; wait = min(2*wait, 5*time.Millisecond) {
+		db.mu.Lock()
+		changed := db.changed
+		db.mu.Unlock()
+		if db.readers.open() == 0 {
+			return
+		}
+		select {
+		case <-changed:
+		case <-time.After(wait):
+		}
+	}
+}
+
+// writeClean marks the store as closed after all else is durable: the durable meta, clean,
+// goes to the slot that does not hold it.
+func (db *DB) writeClean() error {
+	if db.readOnly || db.cleanSlots {
+		return nil
+	}
+	end := db.durable.hwm
+	if want := int64(end) << db.shift; db.size > want {
+		if err := db.file.Truncate(want); err != nil {
+			return err
+		}
+		db.grew = true
+	}
+	m := db.metaOf(db.durable, db.durable.txid)
+	m.flags = metaClean | metaFlushed
+	if err := writeFull(db.file, m.encode(), int64(1-db.slot)<<db.shift); err != nil {
+		return err
+	}
+	return syncFile(db.file, db.grew)
+}
+
+// Sync makes every transaction committed before the call durable. With Durable transactions
+// only there is nothing to wait for.
+func (db *DB) Sync() error {
+	db.mu.Lock()
+	target := db.ended
+	db.mu.Unlock()
+	return db.waitDurable(context.Background(), target)
+}
+
+// WaitDurable waits until the write transaction with this id (see Tx.ID), and all before it,
+// are durable; it flushes them if no flush is under way. An id not reached yet is waited for.
+// It returns the context's error when ctx ends, the error of a failed flush, and
+// ErrDatabaseNotOpen if the store is closed before the id is reached.
+func (db *DB) WaitDurable(ctx context.Context, txid int) error {
+	return db.waitDurable(ctx, uint64(max(txid, 0)))
+}
+
+func (db *DB) waitDurable(ctx context.Context, txid uint64) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		db.mu.Lock()
+		switch {
+		case db.durableThrough() >= txid:
+			db.mu.Unlock()
+			return nil
+		case db.latched.Load() != nil:
+			db.mu.Unlock()
+			return db.latched.Load().err
+		case db.published.Load() == nil:
+			db.mu.Unlock()
+			return ErrDatabaseNotOpen
+		}
+		var err error
+		if db.head.txid > db.durable.txid {
+			err = db.flushOrWait(ctx.Done())
+		} else {
+			err = db.waitChange(ctx.Done())
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
+
+// durableThrough returns the newest id such that it and all before it are durable, or were
+// rolled back, or changed nothing.
+func (db *DB) durableThrough() uint64 {
+	if db.head.txid == db.durable.txid && db.group.last == 0 {
+		return max(db.durable.txid, db.ended)
+	}
+	return db.durable.txid
+}
+
+// scheduleFlush sees to it that a Deferred state is flushed in time. It tells whether so much
+// waits for the disk that the writer should wait too. It is called with mu.
+func (db *DB) scheduleFlush() (over bool) {
+	switch {
+	case db.opts.FlushBytes > 0 && db.unflushed >= db.opts.FlushBytes:
+		if db.flushing {
+			return db.unflushed >= 2*db.opts.FlushBytes
+		}
+		f := db.startFlush()
+		go db.finishFlush(f)
+	case db.opts.FlushInterval > 0 && !db.armed && !db.closing:
+		db.armed = true
+		db.timer = time.AfterFunc(db.opts.FlushInterval, db.backgroundFlush)
+	}
+	return false
+}
+
+// awaitFlush waits for the end of the flush under way.
+func (db *DB) awaitFlush() {
+	db.mu.Lock()
+	for db.flushing && db.latched.Load() == nil {
+		db.waitChange(nil)
+		db.mu.Lock()
+	}
+	db.mu.Unlock()
+}
+
+func (db *DB) backgroundFlush() {
+	db.mu.Lock()
+	db.armed = false
+	if db.closing || db.latched.Load() != nil || db.head.txid == db.durable.txid {
+		db.mu.Unlock()
+		return
+	}
+	if db.flushing {
+		db.scheduleFlush() // the flush under way may not cover the newest state
+		db.mu.Unlock()
+		return
+	}
+	f := db.startFlush()
+	db.mu.Unlock()
+	db.finishFlush(f)
+	if f.err != nil {
+		db.opts.Logger.Error("folio: background flush", "path", db.name, "err", f.err)
+		db.mu.Lock()
+		if db.latched.Load() == nil {
+			db.scheduleFlush()
+		}
+		db.mu.Unlock()
+	}
+}
+
+// sweep closes mappings that no snapshot is read through any more.
+func (db *DB) sweep() {
+	if !db.mu.TryLock() {
+		return // whoever has it sweeps, or the next reader
+	}
+	defer db.mu.Unlock()
+	if db.published.Load() == nil {
+		db.wakeWaiters() // Close waits for readers
+		return
+	}
+	db.closeRetired()
+}
+
+func (db *DB) closeRetired() {
+	if len(db.retired) == 0 {
+		db.tidy.Store(false)
+		return
+	}
+	needed := db.needed()
+	keep := db.retired[:0]
+	for _, r := range db.retired {
+		inUse := db.active != nil || db.durable.m == r.mapping || db.head.m == r.mapping || db.published.Load().m == r.mapping
+		for _, txid := range needed {
+			inUse = inUse || txid <= r.last && db.readBy(txid)
+		}
+		if inUse {
+			keep = append(keep, r)
+			continue
+		}
+		if err := r.m.Close(); err != nil {
+			db.opts.Logger.Warn("folio: unmapping", "path", db.name, "err", err)
+		}
+	}
+	clear(db.retired[len(keep):])
+	db.retired = keep
+	db.tidy.Store(len(keep) > 0)
+}
+
+// readBy tells whether an open read transaction sees this state.
+func (db *DB) readBy(txid uint64) bool {
+	found := false
+	db.readers.each(func(t uint64) { found = found || t == txid })
+	return found
+}

@@ -1,0 +1,546 @@
+package folio
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/btree"
+)
+
+// This file is the space of the file: which pages are free, which wait, and the free log that
+// keeps it across a restart. What must hold:
+//
+//   - Pages in use, free, pending, and allocated by the open transaction partition
+//     [2, high-water mark) exactly.
+//   - A page born in b and freed by f is allocated again only when no needed state s has
+//     b <= s < f.
+//   - On disk everything that a commit does not reach is free.
+
+// A run is n adjacent pages from start on.
+type run struct{ start, n uint32 }
+
+func (r run) end() uint32 { return r.start + r.n }
+
+// A runSet is a set of pages as runs that neither overlap nor touch.
+type runSet struct {
+	byPos *btree.BTreeG[run]
+	byLen *btree.BTreeG[run] // nil where best fit is not asked for
+	pages uint64
+}
+
+func newRunSet(indexed bool) *runSet {
+	s := &runSet{byPos: btree.NewG(32, func(a, b run) bool { return a.start < b.start })}
+	if indexed {
+		s.byLen = btree.NewG(32, func(a, b run) bool {
+			return a.n < b.n || a.n == b.n && a.start < b.start
+		})
+	}
+	return s
+}
+
+func (s *runSet) put(r run) {
+	s.byPos.ReplaceOrInsert(r)
+	if s.byLen != nil {
+		s.byLen.ReplaceOrInsert(r)
+	}
+	s.pages += uint64(r.n)
+}
+
+func (s *runSet) drop(r run) {
+	s.byPos.Delete(r)
+	if s.byLen != nil {
+		s.byLen.Delete(r)
+	}
+	s.pages -= uint64(r.n)
+}
+
+// around returns the last run that starts at or before pgno, and the first after it.
+func (s *runSet) around(pgno uint32) (before, after run) {
+	s.byPos.DescendLessOrEqual(run{start: pgno}, func(r run) bool { before = r; return false })
+	s.byPos.AscendGreaterOrEqual(run{start: pgno + 1}, func(r run) bool { after = r; return false })
+	return before, after
+}
+
+// overlaps tells whether any page of r is in the set.
+func (s *runSet) overlaps(r run) bool {
+	before, after := s.around(r.start)
+	return before.n > 0 && before.end() > r.start || after.n > 0 && after.start < r.end()
+}
+
+// add joins r, which must not overlap the set, with its neighbours.
+func (s *runSet) add(r run) {
+	before, after := s.around(r.start)
+	if before.n > 0 && before.end() == r.start {
+		s.drop(before)
+		r = run{before.start, before.n + r.n}
+	}
+	if after.n > 0 && r.end() == after.start {
+		s.drop(after)
+		r.n += after.n
+	}
+	s.put(r)
+}
+
+// remove takes r out and tells whether all of it was there; if not, the set is unchanged.
+func (s *runSet) remove(r run) bool {
+	in, _ := s.around(r.start)
+	if in.n == 0 || in.end() < r.end() {
+		return false
+	}
+	s.drop(in)
+	if in.start < r.start {
+		s.put(run{in.start, r.start - in.start})
+	}
+	if r.end() < in.end() {
+		s.put(run{r.end(), in.end() - r.end()})
+	}
+	return true
+}
+
+// cut takes what r and the set share out of the set and calls fn for each run of r that was
+// not in it.
+func (s *runSet) cut(r run, fn func(run)) {
+	for r.n > 0 {
+		in, after := s.around(r.start)
+		if in.n > 0 && in.end() > r.start {
+			part := run{r.start, min(in.end(), r.end()) - r.start}
+			s.remove(part)
+			r = run{part.end(), r.n - part.n}
+			continue
+		}
+		part := r
+		if after.n > 0 && after.start < r.end() {
+			part.n = after.start - r.start
+		}
+		fn(part)
+		r = run{part.end(), r.n - part.n}
+	}
+}
+
+// take removes n pages from the shortest run that has them; of runs alike, the lowest.
+func (s *runSet) take(n uint32) (run, bool) {
+	var in run
+	s.byLen.AscendGreaterOrEqual(run{n: n}, func(r run) bool { in = r; return false })
+	if in.n == 0 {
+		return run{}, false
+	}
+	s.drop(in)
+	if in.n > n {
+		s.put(run{in.start + n, in.n - n})
+	}
+	return run{in.start, n}, true
+}
+
+// runs returns the set in order.
+func (s *runSet) runs() []run {
+	rs := make([]run, 0, s.byPos.Len())
+	s.byPos.Ascend(func(r run) bool { rs = append(rs, r); return true })
+	return rs
+}
+
+// A freedRun is pages that a transaction took out of the tree.
+type freedRun struct {
+	run
+	birth uint64
+}
+
+// A pendingRun waits until no needed state s has birth <= s < freed.
+type pendingRun struct {
+	freedRun
+	freed uint64
+}
+
+// An allocator is the space of the file in memory. The writer's mutex guards it.
+type allocator struct {
+	free     *runSet
+	pending  map[uint64][]pendingRun // by the newest needed state that pins them
+	waiting  uint64                  // pages in pending
+	hwm      uint32                  // high-water mark: pages from here on were never used
+	maxPages uint32                  // hwm may not pass it
+}
+
+func newAllocator(hwm, maxPages uint32) *allocator {
+	return &allocator{free: newRunSet(true), pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages}
+}
+
+// contiguous allocates n adjacent pages, and leaves keep pages free if it can grow instead.
+func (a *allocator) contiguous(n uint32, keep uint64) ([]run, error) {
+	if a.free.pages >= uint64(n)+keep {
+		if r, ok := a.free.take(n); ok {
+			return []run{r}, nil
+		}
+	}
+	r, err := a.grow(n)
+	return []run{r}, err
+}
+
+// grow allocates n adjacent pages at the end, beginning with the free ones there.
+func (a *allocator) grow(n uint32) (run, error) {
+	start := a.hwm
+	last, _ := a.free.around(a.hwm)
+	if last.n > 0 && last.end() == a.hwm {
+		start = last.start
+	}
+	if uint64(start)+uint64(n) > uint64(a.maxPages) {
+		return run{}, ErrMaxSizeReached
+	}
+	if start < a.hwm {
+		a.free.drop(last)
+	}
+	a.hwm = start + n
+	return run{start, n}, nil
+}
+
+// scattered allocates n pages in as few runs as it can, in ascending order, and leaves keep
+// pages free if it can grow instead.
+func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
+	if a.free.pages >= uint64(n)+keep {
+		if r, ok := a.free.take(n); ok {
+			return []run{r}, nil
+		}
+	}
+	var got []run
+	for n > 0 && a.free.pages > keep {
+		r, _ := a.free.byLen.Max()
+		r.n = uint32(min(uint64(r.n), uint64(n), a.free.pages-keep))
+		a.free.remove(r)
+		got = append(got, r)
+		n -= r.n
+	}
+	if n > 0 {
+		r, err := a.grow(n)
+		if err != nil {
+			a.giveBack(got)
+			return nil, err
+		}
+		got = append(got, r)
+	}
+	return joinRuns(got), nil
+}
+
+// skip makes the pages up to end, which were never used, free.
+func (a *allocator) skip(end uint32) {
+	if end > a.hwm {
+		a.free.add(run{a.hwm, end - a.hwm})
+		a.hwm = end
+	}
+}
+
+func (a *allocator) giveBack(rs []run) {
+	for _, r := range rs {
+		a.free.add(r)
+	}
+}
+
+// retire makes the pages that transaction f freed wait for the needed states, or free where
+// none needs them. needed is sorted.
+func (a *allocator) retire(freed []freedRun, f uint64, needed []uint64) {
+	for _, r := range freed {
+		a.wait(pendingRun{r, f}, needed)
+	}
+}
+
+func (a *allocator) wait(p pendingRun, needed []uint64) {
+	i, _ := slices.BinarySearch(needed, p.freed)
+	if i > 0 && needed[i-1] >= p.birth {
+		a.pending[needed[i-1]] = append(a.pending[needed[i-1]], p)
+		a.waiting += uint64(p.n)
+		return
+	}
+	a.free.add(p.run)
+}
+
+// release frees what waited for states that are needed no more. States only leave: a new one
+// is always the newest, so a page looked at once is pinned by nothing older than its pin.
+func (a *allocator) release(needed []uint64) {
+	for s, waiting := range a.pending {
+		if _, found := slices.BinarySearch(needed, s); found {
+			continue
+		}
+		delete(a.pending, s)
+		for _, p := range waiting {
+			a.waiting -= uint64(p.n)
+			a.wait(p, needed)
+		}
+	}
+}
+
+// trim lowers the high-water mark past free pages at the end.
+func (a *allocator) trim() {
+	if last, ok := a.free.byPos.Max(); ok && last.end() == a.hwm {
+		a.free.drop(last)
+		a.hwm = last.start
+	}
+}
+
+// unused returns every run that is free or pending, and those of extra, in order and joined:
+// what is free on disk.
+func (a *allocator) unused(extra []run) []run {
+	rs := append(a.free.runs(), extra...)
+	for _, waiting := range a.pending {
+		for _, p := range waiting {
+			rs = append(rs, p.run)
+		}
+	}
+	return joinRuns(rs)
+}
+
+func joinRuns(rs []run) []run {
+	slices.SortFunc(rs, func(a, b run) int { return int(a.start) - int(b.start) })
+	out := rs[:0]
+	for _, r := range rs {
+		if k := len(out) - 1; k >= 0 && out[k].end() == r.start {
+			out[k].n += r.n
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// A delta is the net change of what is free on disk since the log was last written.
+type delta struct {
+	freed, allocated *runSet
+}
+
+func newDelta() delta { return delta{newRunSet(false), newRunSet(false)} }
+
+func (d delta) free(r run)  { d.allocated.cut(r, d.freed.add) }
+func (d delta) alloc(r run) { d.freed.cut(r, d.allocated.add) }
+
+// The free log is a chain of pages, newest first: each begins with a ref to the one before
+// it, and the oldest starts with a reset. A page of it:
+//
+//	 0                     32          56
+//	+---------------------+-----------+---------+---------+-- ...
+//	| header, kind 3      | ref of    | record  | record  |
+//	| cellStart: end of   | the page  |         |         |
+//	| records             | before    |         |         |
+//	+---------------------+-----------+---------+---------+-- ...
+//
+// Records are applied oldest page first, each from its start:
+//
+//	logReset  hwm           nothing is free, the high-water mark is hwm
+//	logHwm    hwm           a higher mark: the pages between are free; a lower one: cut off
+//	logFree   k, k runs     these become free
+//	logAlloc  k, k runs     these are no longer free
+//
+// The tag is a byte, all numbers are uvarints; a run is the distance of its start from the end
+// of the run before it in the same record (the first: from 0), and its length.
+const (
+	logReset = 1 + iota
+	logHwm
+	logFree
+	logAlloc
+
+	logRecords = headerSize + refSize
+	maxRunSize = 2 * binary.MaxVarintLen32
+	logSlack   = 64 // room for the tags and numbers of one page's records
+)
+
+// A freeLog is what the writer remembers of the chain on disk. It is a value: a commit makes
+// the next one, and keeps it only when it was written.
+type freeLog struct {
+	head      ref    // newest page; pgno 0: nothing was ever free, the mark is 2
+	tail      page   // contents of the newest page
+	chain     []ref  // all pages, oldest first
+	snapshot  int    // bytes of records up to the end of the last full snapshot
+	records   int    // bytes of records in all
+	hwm       uint32 // after the last record
+	tailStart bool   // the newest page holds the snapshot's start
+}
+
+// A logWriter spreads records over pages.
+type logWriter struct {
+	pageSize int
+	done     []page
+	cur      page
+	at       int
+	written  int
+}
+
+func (w *logWriter) open(p page, at int) { w.cur, w.at = p, at }
+
+func newLogPage(pageSize int) page {
+	p := make(page, pageSize)
+	p[0] = kindFreeLog
+	le.PutUint32(p[8:], logRecords)
+	return p
+}
+
+func (w *logWriter) need(n int) {
+	if w.at+n > w.pageSize {
+		w.close()
+		w.open(newLogPage(w.pageSize), logRecords)
+	}
+}
+
+func (w *logWriter) close() {
+	le.PutUint32(w.cur[8:], uint32(w.at))
+	w.done = append(w.done, w.cur)
+}
+
+func (w *logWriter) mark(tag byte, hwm uint32) {
+	w.need(1 + binary.MaxVarintLen32)
+	w.cur[w.at] = tag
+	n := 1 + binary.PutUvarint(w.cur[w.at+1:], uint64(hwm))
+	w.at += n
+	w.written += n
+}
+
+// runs writes the runs, as many to a record as the page has room for.
+func (w *logWriter) runs(tag byte, rs []run) {
+	const recordHead = 1 + binary.MaxVarintLen32
+	for len(rs) > 0 {
+		w.need(recordHead + maxRunSize)
+		k := min(len(rs), (w.pageSize-w.at-recordHead)/maxRunSize)
+		from := w.at
+		w.cur[w.at] = tag
+		w.at += 1 + binary.PutUvarint(w.cur[w.at+1:], uint64(k))
+		end := uint32(0)
+		for _, r := range rs[:k] {
+			w.at += binary.PutUvarint(w.cur[w.at:], uint64(r.start-end))
+			w.at += binary.PutUvarint(w.cur[w.at:], uint64(r.n))
+			end = r.end()
+		}
+		w.written += w.at - from
+		rs = rs[k:]
+	}
+}
+
+// logSpace bounds the pages that records of so many runs take.
+func logSpace(pageSize, runs int) int {
+	const perRecord = 1 + binary.MaxVarintLen32
+	space := pageSize - logRecords - logSlack
+	return (runs*maxRunSize+3*perRecord)/(space-maxRunSize-perRecord) + 1
+}
+
+// append returns the pages that add a delta to the log. Where it fits, the newest page is
+// rewritten with it, in the place of alloc's only page; else new pages follow it. The
+// caller has put the allocated pages, and the old tail if replaced, into freed and allocated.
+func (l *freeLog) encode(pageSize int, replaceTail bool, hwm uint32, freed, allocated []run) (*logWriter, []page) {
+	w := &logWriter{pageSize: pageSize}
+	if replaceTail {
+		w.open(append(page(nil), l.tail...), int(le.Uint32(l.tail[8:])))
+	} else {
+		w.open(newLogPage(pageSize), logRecords)
+	}
+	if hwm != l.hwm {
+		w.mark(logHwm, hwm)
+	}
+	w.runs(logFree, freed)
+	w.runs(logAlloc, allocated)
+	w.close()
+	return w, w.done
+}
+
+func encodeLogSnapshot(pageSize int, hwm uint32, free []run) (*logWriter, []page) {
+	w := &logWriter{pageSize: pageSize}
+	w.open(newLogPage(pageSize), logRecords)
+	w.mark(logReset, hwm)
+	w.runs(logFree, free)
+	w.close()
+	return w, w.done
+}
+
+// fitsTail tells whether a delta of so many runs goes into the newest page.
+func (l *freeLog) fitsTail(pageSize, runs int) bool {
+	return l.tail != nil && int(le.Uint32(l.tail[8:]))+runs*maxRunSize+logSlack <= pageSize
+}
+
+// outgrown tells whether a fresh snapshot is due: the deltas take more than the snapshot did.
+func (l *freeLog) outgrown(pageSize int) bool {
+	return l.records-l.snapshot > max(l.snapshot, 4*pageSize) || len(l.chain) > 64 && l.records < len(l.chain)*pageSize/4
+}
+
+// A logReplay applies a chain to an empty set.
+type logReplay struct {
+	free *runSet
+	hwm  uint32
+}
+
+func (l *logReplay) apply(p page) error {
+	end := int(le.Uint32(p[8:]))
+	if end < logRecords || end > len(p) {
+		return fmt.Errorf("free log: records end at %d", end)
+	}
+	b := p[logRecords:end]
+	for len(b) > 0 {
+		tag := b[0]
+		v, n := binary.Uvarint(b[1:])
+		if n <= 0 {
+			return errLogNumber
+		}
+		b = b[1+n:]
+		var err error
+		switch tag {
+		case logReset, logHwm:
+			err = l.mark(tag, v)
+		case logFree, logAlloc:
+			b, err = l.runs(tag, v, b)
+		default:
+			err = fmt.Errorf("free log: record %d", tag)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errLogNumber = errors.New("free log: number cut off or too large")
+
+func (l *logReplay) mark(tag byte, v uint64) error {
+	if v < 2 || v >= dirtyBit {
+		return fmt.Errorf("free log: high-water mark %d", v)
+	}
+	hwm := uint32(v)
+	switch {
+	case tag == logReset:
+		l.free = newRunSet(true)
+	case hwm > l.hwm:
+		l.free.add(run{l.hwm, hwm - l.hwm})
+	case hwm < l.hwm && !l.free.remove(run{hwm, l.hwm - hwm}):
+		return fmt.Errorf("free log: high-water mark lowered to %d past pages in use", hwm)
+	}
+	l.hwm = hwm
+	return nil
+}
+
+func (l *logReplay) runs(tag byte, k uint64, b []byte) ([]byte, error) {
+	if k > uint64(len(b)) {
+		return b, errLogNumber
+	}
+	end := uint64(0)
+	for range k {
+		gap, n := binary.Uvarint(b)
+		if n <= 0 {
+			return b, errLogNumber
+		}
+		length, m := binary.Uvarint(b[n:])
+		if m <= 0 {
+			return b, errLogNumber
+		}
+		b = b[n+m:]
+		if gap >= dirtyBit || length == 0 || length >= dirtyBit {
+			return b, errLogNumber
+		}
+		start := end + gap
+		end = start + length
+		if start < 2 || end > uint64(l.hwm) {
+			return b, fmt.Errorf("free log: pages %d to %d of %d", start, end, l.hwm)
+		}
+		r := run{uint32(start), uint32(length)}
+		switch {
+		case tag == logFree && l.free.overlaps(r):
+			return b, fmt.Errorf("free log: pages from %d freed twice", r.start)
+		case tag == logFree:
+			l.free.add(r)
+		case !l.free.remove(r):
+			return b, fmt.Errorf("free log: pages from %d allocated twice", r.start)
+		}
+	}
+	return b, nil
+}

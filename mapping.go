@@ -1,0 +1,88 @@
+package folio
+
+import (
+	"reflect"
+	"sync/atomic"
+
+	"github.com/foliokv/folio/internal/backing"
+)
+
+// A mapping is the file as readers see it. It reserves more address space than the file has
+// where the platform can, so that growth seldom needs a new one. When it does, the new one is
+// made beside it and comes with the next snapshot; the old one is closed when the last
+// snapshot that is read through it has ended.
+//
+// A bit for each page says whether this process has verified it since it was last written.
+// Bits are only hints: a lost one costs a second verification.
+type mapping struct {
+	m        backing.Map
+	data     []byte
+	shift    uint // log2 of the page size
+	pages    uint32
+	verified []atomic.Uint64
+}
+
+func newMapping(m backing.Map, shift uint) *mapping {
+	data := m.Bytes()
+	pages := min(len(data)>>shift, maxPgno)
+	return &mapping{
+		m: m, data: data, shift: shift, pages: uint32(pages),
+		verified: make([]atomic.Uint64, (pages+63)/64),
+	}
+}
+
+// inherit copies what o knows to be verified.
+func (m *mapping) inherit(o *mapping) {
+	for i := range min(len(m.verified), len(o.verified)) {
+		m.verified[i].Store(o.verified[i].Load())
+	}
+}
+
+func (m *mapping) isVerified(pgno uint32) bool {
+	return m.verified[pgno>>6].Load()>>(pgno&63)&1 != 0
+}
+
+func (m *mapping) setVerified(pgno uint32) { m.verified[pgno>>6].Or(1 << (pgno & 63)) }
+
+func (m *mapping) forget() {
+	for i := range m.verified {
+		m.verified[i].Store(0)
+	}
+}
+
+func (m *mapping) page(pgno uint32) page {
+	off := int(pgno) << m.shift
+	end := off + 1<<m.shift
+	return page(m.data[off:end:end])
+}
+
+// bytes returns n bytes from the start of page pgno on.
+func (m *mapping) bytes(pgno uint32, n int) []byte {
+	off := int(pgno) << m.shift
+	return m.data[off : off+n : off+n]
+}
+
+// holds tells whether n pages from pgno on are in the mapping.
+func (m *mapping) holds(pgno, n uint32) bool {
+	return uint64(pgno)+uint64(n) <= uint64(m.pages)
+}
+
+// pageOf returns the page that an address lies in.
+func (m *mapping) pageOf(addr uintptr) (uint32, bool) {
+	if len(m.data) == 0 {
+		return 0, false
+	}
+	base := reflect.ValueOf(m.data).Pointer()
+	if addr < base || addr-base >= uintptr(len(m.data)) {
+		return 0, false
+	}
+	return uint32((addr - base) >> m.shift), true
+}
+
+// A snapshot is an immutable committed state.
+type snapshot struct {
+	txid uint64
+	root ref
+	hwm  uint32
+	m    *mapping
+}

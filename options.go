@@ -1,0 +1,130 @@
+package folio
+
+import (
+	"log/slog"
+	"os"
+	"time"
+)
+
+// MaxKeySize is the length of the longest key and bucket name, in bytes.
+const MaxKeySize = 32768
+
+// MaxValueSize is the length of the longest value, in bytes.
+const MaxValueSize = 1<<31 - 1
+
+// DefaultPageSize is the page size of a store created without Options.PageSize.
+const DefaultPageSize = 4096
+
+// Options are the knobs of a store. The zero value, and a nil *Options, are good defaults.
+type Options struct {
+	// ReadOnly opens the file without ever writing to it, with a lock that other read-only
+	// opens share. The file must exist.
+	ReadOnly bool
+
+	// Timeout is how long Open waits for the file lock that another process, or another DB
+	// of this one, holds; past it Open returns ErrTimeout. The default 0 waits for ever.
+	Timeout time.Duration
+
+	// PageSize is the page size in bytes of a store that Open creates: a power of two from
+	// 4096 to 65536, by default DefaultPageSize. An existing store keeps its own. Larger pages
+	// make trees flatter and small commits dearer.
+	PageSize int
+
+	// MaxSize is the size in bytes that the file may not pass, by default none. A transaction
+	// that would need more fails with ErrMaxSizeReached. Some pages are kept back so that
+	// deletes still succeed then (see docs/operations.md).
+	MaxSize int64
+
+	// Durability says when a transaction is acknowledged, by default Durable. A transaction
+	// can choose for itself with Tx.SetDurability.
+	Durability Durability
+
+	// FlushInterval is how long after a Deferred commit its flush begins, by default
+	// DefaultFlushInterval. Negative: only DB.Sync, DB.WaitDurable, Close and FlushBytes flush.
+	FlushInterval time.Duration
+
+	// FlushBytes begins the flush of Deferred commits as soon as this many bytes were written
+	// since the last, by default DefaultFlushBytes; negative: no such bound. It bounds what
+	// opening after a crash has to verify.
+	FlushBytes int64
+
+	// DirtyLimit is about how many bytes of changed pages a transaction keeps in memory, by
+	// default DefaultDirtyLimit. Past it, pages that it has not touched lately are written
+	// early, to free places of the file, and read back if needed again.
+	DirtyLimit int64
+
+	// Verify says when the checksum of a page is compared, by default VerifyOnce.
+	Verify Verify
+
+	// Logger gets events that no call returns: recovery from an older meta, a failed
+	// background flush. By default nothing is logged.
+	Logger *slog.Logger
+
+	// OpenFile opens the file, by default os.OpenFile.
+	OpenFile func(name string, flag int, mode os.FileMode) (*os.File, error)
+}
+
+// Defaults of Options.
+const (
+	DefaultFlushInterval = 100 * time.Millisecond
+	DefaultFlushBytes    = 64 << 20
+	DefaultDirtyLimit    = 64 << 20
+)
+
+// Durability says when a transaction is acknowledged.
+type Durability int
+
+const (
+	// Durable acknowledges a transaction, and shows it to readers, when it is on disk: it
+	// survives any crash. Transactions that run at the same time share one flush.
+	Durable Durability = iota
+
+	// Deferred acknowledges and shows a transaction at once and flushes in the background. A
+	// crash of the machine, or of the process before the flush, may lose the newest such
+	// transactions, whole and in order; it never damages the store. DB.Sync and
+	// DB.WaitDurable wait for the flush.
+	Deferred
+)
+
+// Verify says when a page's checksum is compared.
+type Verify int
+
+const (
+	// VerifyOnce compares it when this process first touches the page.
+	VerifyOnce Verify = iota
+
+	// VerifyAlways compares it at every touch, which makes reads several times as slow, and
+	// sees memory and files that change under a running process.
+	VerifyAlways
+
+	// VerifyNever compares no checksums while reading. Structure is still checked, so damage
+	// cannot crash the process, but it may give wrong answers. Recovery and Check compare them
+	// all the same.
+	VerifyNever
+)
+
+func (o *Options) withDefaults() Options {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if opts.PageSize == 0 {
+		opts.PageSize = DefaultPageSize
+	}
+	if opts.FlushInterval == 0 {
+		opts.FlushInterval = DefaultFlushInterval
+	}
+	if opts.FlushBytes == 0 {
+		opts.FlushBytes = DefaultFlushBytes
+	}
+	if opts.DirtyLimit <= 0 {
+		opts.DirtyLimit = DefaultDirtyLimit
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.OpenFile == nil {
+		opts.OpenFile = os.OpenFile
+	}
+	return opts
+}

@@ -1,0 +1,674 @@
+package folio
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// This file is the format of a tree page, and search and change on its bytes. It knows
+// nothing of transactions. What must hold:
+//
+//   - A page is its bytes, mapped or private alike; nothing is decoded into objects.
+//   - Cell bytes never change once written: an update appends a cell and moves a slot. Refs
+//     in branch cells and bucket headers in leaf cells are the exception; no slice of them is
+//     ever handed out.
+//   - A page read from a file passes validate before any other method sees it, so accessors
+//     need no checks of their own.
+//
+// Header (32 bytes; all integers of the file are little-endian):
+//
+//	 0      1       2         4           6      8           12        16     20     24        32
+//	+------+-------+---------+-----------+------+-----------+---------+------+------+---------+
+//	| kind | level | count   | prefixLen | zero | cellStart | garbage | pgno | zero | birth   |
+//	| u8   | u8    | u16     | u16       | u16  | u32       | u32     | u32  | u32  | u64     |
+//	+------+-------+---------+-----------+------+-----------+---------+------+------+---------+
+//
+// Then prefixLen bytes that all keys of the page begin with, zeros up to a multiple of 8, the
+// slots growing up, free space, and the cells growing down from the end of the page.
+//
+// Slot (8 bytes): head u32 | cell offset u16 | key length u16. The head is the four key bytes
+// after the prefix as a big-endian number, zero-padded. Key length 0xffff marks a long key.
+//
+// Leaf cell:   flags u8 | payload length u16 | key | payload
+// Branch cell: ref (24 bytes) | separator
+//
+// Where the key is long, its place is taken by an extent ref (22 bytes), which names the
+// extent with the whole key, and the key's first longInline bytes. The separator in slot 0 of
+// a branch is empty and stands for "before everything"; the prefix is that of the others.
+type page []byte
+
+const (
+	headerSize = 32
+	slotSize   = 8
+
+	kindLeaf    = 1
+	kindBranch  = 2
+	kindFreeLog = 3
+
+	maxLevel   = 31
+	maxPrefix  = 256
+	longInline = maxPrefix + 4 // key bytes of a long key that stand in the page
+	longKey    = 0xffff
+
+	leafKeyOff   = 3
+	branchKeyOff = refSize
+)
+
+// Flags of a leaf cell: what its payload is.
+const (
+	cellInline = 0 // the value
+	cellExtent = 1 // an extent ref of the value
+	cellBucket = 2 // a bucket header, see bucket.go
+)
+
+var le = binary.LittleEndian
+var be = binary.BigEndian
+
+const (
+	refSize    = 24
+	extentSize = 22
+
+	// dirtyBit in a ref's pgno marks a page that is not in the file yet; the other bits index
+	// the writer's table of dirty pages.
+	dirtyBit = 1 << 31
+
+	mask48 = 1<<48 - 1
+)
+
+// A ref is what a parent stores of a child:
+//
+//	 0        4         10        16         24
+//	+--------+---------+---------+----------+
+//	| pgno   | birth   | count   | checksum |
+//	+--------+---------+---------+----------+
+//
+// A ref with pgno 0 stands for an empty tree.
+type ref struct {
+	pgno  uint32
+	birth uint64 // txid of the transaction that sealed the page
+	count uint64 // entries below
+	sum   uint64 // checksum of the page
+}
+
+func getRef(b []byte) ref {
+	_ = b[refSize-1]
+	return ref{
+		pgno:  le.Uint32(b),
+		birth: le.Uint64(b[4:]) & mask48,
+		count: le.Uint64(b[10:]) & mask48,
+		sum:   le.Uint64(b[16:]),
+	}
+}
+
+func (r ref) put(b []byte) {
+	_ = b[refSize-1]
+	le.PutUint32(b, r.pgno)
+	le.PutUint64(b[4:], r.birth)
+	le.PutUint64(b[10:], r.count) // its high 16 bits are the checksum's place
+	le.PutUint64(b[16:], r.sum)
+}
+
+func (r ref) dirty() bool { return r.pgno&dirtyBit != 0 }
+
+// An extent names a run of adjacent pages that holds one large value or long key, zero-padded
+// to whole pages:
+//
+//	 0        4         8         14         22
+//	+--------+---------+---------+----------+
+//	| pgno   | length  | birth   | checksum |
+//	+--------+---------+---------+----------+
+//
+// length is in bytes; the checksum covers the padding as well.
+type extent struct {
+	pgno   uint32
+	length uint32
+	birth  uint64
+	sum    uint64
+}
+
+func getExtent(b []byte) extent {
+	_ = b[extentSize-1]
+	return extent{
+		pgno:   le.Uint32(b),
+		length: le.Uint32(b[4:]),
+		birth:  le.Uint64(b[8:]) & mask48,
+		sum:    le.Uint64(b[14:]),
+	}
+}
+
+func (e extent) put(b []byte) {
+	_ = b[extentSize-1]
+	le.PutUint32(b, e.pgno)
+	le.PutUint32(b[4:], e.length)
+	le.PutUint64(b[8:], e.birth)
+	le.PutUint64(b[14:], e.sum)
+}
+
+// pages is the number of pages the extent takes.
+func (e extent) pages(pageSize int) uint32 {
+	return uint32((int64(e.length) + int64(pageSize) - 1) / int64(pageSize))
+}
+
+// newDigest starts the checksum of a page or extent: xxhash64, seeded per database, over
+// pgno, birth and the bytes.
+func newDigest(seed uint64, pgno uint32, birth uint64) xxhash.Digest {
+	var d xxhash.Digest
+	var place [16]byte
+	d.ResetWithSeed(seed)
+	le.PutUint64(place[:], uint64(pgno))
+	le.PutUint64(place[8:], birth)
+	d.Write(place[:])
+	return d
+}
+
+func checksum(seed uint64, pgno uint32, birth uint64, b []byte) uint64 {
+	d := newDigest(seed, pgno, birth)
+	d.Write(b)
+	return d.Sum64()
+}
+
+// maxCell is the size above which a cell's value goes to an extent: with it, a page holds at
+// least four cells whatever its prefix.
+func maxCell(pageSize int) int { return (pageSize-headerSize-maxPrefix)/4 - slotSize }
+
+// maxInlineKey is the length above which a key is long. A bucket header or an extent ref
+// always fits beside a key that is not.
+func maxInlineKey(pageSize int) int { return maxCell(pageSize) - 64 }
+
+func (p page) kind() byte        { return p[0] }
+func (p page) level() int        { return int(p[1]) }
+func (p page) count() int        { return int(le.Uint16(p[2:])) }
+func (p page) prefixLen() int    { return int(le.Uint16(p[4:])) }
+func (p page) cellStart() int    { return int(le.Uint32(p[8:])) }
+func (p page) garbage() int      { return int(le.Uint32(p[12:])) }
+func (p page) pgno() uint32      { return le.Uint32(p[16:]) }
+func (p page) birth() uint64     { return le.Uint64(p[24:]) }
+func (p page) slotBase() int     { return slotBase(p.prefixLen()) }
+func (p page) slot(i int) []byte { return p[p.slotBase()+i*slotSize:] }
+
+func slotBase(prefixLen int) int { return headerSize + (prefixLen+7)&^7 }
+
+// room is the number of bytes between slots and cells.
+func (p page) room() int { return p.cellStart() - p.slotBase() - p.count()*slotSize }
+
+// used is the number of bytes that slots and live cells take.
+func (p page) used() int { return len(p) - p.slotBase() - p.room() - p.garbage() }
+
+func head(b []byte) uint32 {
+	if len(b) >= 4 {
+		return be.Uint32(b)
+	}
+	var h uint32
+	for i, c := range b {
+		h |= uint32(c) << (24 - 8*i)
+	}
+	return h
+}
+
+// A keyLoader fetches the whole of a long key.
+type keyLoader interface {
+	loadKey(extent) ([]byte, error)
+}
+
+// search returns the first slot whose key is not less than key, and whether it is equal. In a
+// branch, slot 0 is less than every key. Heads are compared within the slot array; a cell is
+// touched only on a tie.
+func (p page) search(key []byte, kl keyLoader) (int, bool, error) {
+	n := p.count()
+	first := 0
+	if p[1] != 0 {
+		first = 1
+	}
+	if n <= first {
+		return n, false, nil
+	}
+	pl := p.prefixLen()
+	if pl > 0 {
+		prefix := p[headerSize : headerSize+pl]
+		if len(key) < pl || string(key[:pl]) != string(prefix) {
+			if bytes.Compare(key, prefix) < 0 {
+				return first, false, nil
+			}
+			return n, false, nil
+		}
+	}
+	h := head(key[pl:])
+	base := slotBase(pl) + first*slotSize
+	slots := p[base : base+(n-first)*slotSize]
+	lo, size := 0, n-first
+	for size > 0 {
+		half := size >> 1
+		if le.Uint32(slots[(lo+half)*slotSize:]) < h {
+			lo += half + 1
+			size -= half + 1
+		} else {
+			size = half
+		}
+	}
+	lo += first
+	if lo == n || le.Uint32(p.slot(lo)) != h {
+		return lo, false, nil
+	}
+	return p.searchTies(key, h, lo, kl)
+}
+
+// searchTies finishes a search among the slots from lo on that share a head with key.
+func (p page) searchTies(key []byte, h uint32, lo int, kl keyLoader) (int, bool, error) {
+	hi := lo + 1
+	n := p.count()
+	for step := 1; hi < n && le.Uint32(p.slot(hi)) == h; step *= 2 {
+		hi = min(hi+step, n)
+	}
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		c := 1
+		if mh := le.Uint32(p.slot(mid)); mh == h {
+			var err error
+			if c, err = p.compare(mid, key, kl); err != nil {
+				return 0, false, err
+			}
+		}
+		switch {
+		case c == 0:
+			return mid, true, nil
+		case c < 0:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return lo, false, nil
+}
+
+// compare compares the key in slot i with key; both begin with the page's prefix.
+func (p page) compare(i int, key []byte, kl keyLoader) (int, error) {
+	klen := int(le.Uint16(p.slot(i)[6:]))
+	pl := p.prefixLen()
+	if rest := klen - pl; rest <= 4 || len(key)-pl <= 4 {
+		return klen - len(key), nil // the equal heads have shown all there is of one of them
+	}
+	if klen != longKey {
+		off := p.keyOff(i)
+		return bytes.Compare(p[off:off+klen], key), nil
+	}
+	stored, e := p.longKey(i)
+	if c := bytes.Compare(stored, key[:min(len(key), len(stored))]); c != 0 {
+		return c, nil
+	}
+	whole, err := kl.loadKey(e)
+	if err != nil {
+		return 0, err
+	}
+	return bytes.Compare(whole, key), nil
+}
+
+// child returns the slot of the child of a branch that covers key.
+func (p page) child(key []byte, kl keyLoader) (int, error) {
+	i, found, err := p.search(key, kl)
+	if !found {
+		i--
+	}
+	return i, err
+}
+
+func (p page) cellOff(i int) int { return int(le.Uint16(p.slot(i)[4:])) }
+
+func (p page) keyOff(i int) int {
+	if p[1] == 0 {
+		return p.cellOff(i) + leafKeyOff
+	}
+	return p.cellOff(i) + branchKeyOff
+}
+
+func (p page) isLong(i int) bool { return le.Uint16(p.slot(i)[6:]) == longKey }
+
+// longKey returns what stands in the page of a long key, and the extent that has all of it.
+func (p page) longKey(i int) ([]byte, extent) {
+	off := p.keyOff(i)
+	return p[off+extentSize : off+extentSize+longInline], getExtent(p[off:])
+}
+
+// storedKey returns the key in slot i, or what the page has of it when it is long.
+func (p page) storedKey(i int) []byte {
+	klen := int(le.Uint16(p.slot(i)[6:]))
+	off := p.keyOff(i)
+	if klen == longKey {
+		return p[off+extentSize : off+extentSize+longInline : off+extentSize+longInline]
+	}
+	return p[off : off+klen : off+klen]
+}
+
+// key returns the whole key in slot i.
+func (p page) key(i int, kl keyLoader) ([]byte, error) {
+	if p.isLong(i) {
+		_, e := p.longKey(i)
+		return kl.loadKey(e)
+	}
+	return p.storedKey(i), nil
+}
+
+// keySpace is how many bytes of a cell belong to its key.
+func keySpace(klen int) int {
+	if klen == longKey {
+		return extentSize + longInline
+	}
+	return klen
+}
+
+// payload returns flags and payload of the leaf cell in slot i.
+func (p page) payload(i int) (byte, []byte) {
+	s := p.slot(i)
+	off := int(le.Uint16(s[4:]))
+	from := off + leafKeyOff + keySpace(int(le.Uint16(s[6:])))
+	to := from + int(le.Uint16(p[off+1:]))
+	return p[off], p[from:to:to]
+}
+
+// ref returns the ref in slot i of a branch.
+func (p page) ref(i int) ref { return getRef(p[p.cellOff(i):]) }
+
+// setRef overwrites the ref in slot i of a branch.
+func (p page) setRef(i int, r ref) { r.put(p[p.cellOff(i):]) }
+
+// refPgno is ref(i).pgno.
+func (p page) refPgno(i int) uint32 { return le.Uint32(p[p.cellOff(i):]) }
+
+// addCount adds d to the count of the ref in slot i.
+func (p page) addCount(i int, d int64) {
+	b := p[p.cellOff(i)+10:]
+	v := le.Uint64(b)
+	le.PutUint64(b, v&^mask48|uint64(int64(v)+d)&mask48)
+}
+
+// total is the number of entries in and below the page.
+func (p page) total() uint64 {
+	if p.level() == 0 {
+		return uint64(p.count())
+	}
+	var sum uint64
+	for i := range p.count() {
+		sum += le.Uint64(p[p.cellOff(i)+10:]) & mask48
+	}
+	return sum
+}
+
+func (p page) cellSize(i int) int {
+	s := p.slot(i)
+	k := keySpace(int(le.Uint16(s[6:])))
+	if p[1] != 0 {
+		return branchKeyOff + k
+	}
+	return leafKeyOff + k + int(le.Uint16(p[int(le.Uint16(s[4:]))+1:]))
+}
+
+// A cell is an entry on its way into a page: the key as far as the page has it, the slot's
+// key length, and the cell's bytes.
+type cell struct {
+	key  []byte
+	klen int
+	body []byte
+}
+
+func (c cell) size() int { return slotSize + len(c.body) }
+
+// cell returns the entry in slot i.
+func (p page) cell(i int) cell {
+	s := p.slot(i)
+	off := int(le.Uint16(s[4:]))
+	return cell{p.storedKey(i), int(le.Uint16(s[6:])), p[off : off+p.cellSize(i)]}
+}
+
+// appendCells appends the cells of slots from to to.
+func (p page) appendCells(cells []cell, from, to int) []cell {
+	for i := from; i < to; i++ {
+		cells = append(cells, p.cell(i))
+	}
+	return cells
+}
+
+// fits tells whether c can be inserted as slot i without rebuilding.
+func (p page) fits(i int, c cell) bool {
+	return p.room() >= c.size() && p.sharesPrefix(i, c)
+}
+
+func (p page) sharesPrefix(i int, c cell) bool {
+	if p[1] != 0 && i == 0 {
+		return true
+	}
+	pl := p.prefixLen()
+	return len(c.key) >= pl && string(c.key[:pl]) == string(p[headerSize:headerSize+pl])
+}
+
+// insert makes c the new slot i. The caller has seen that it fits.
+func (p page) insert(i int, c cell) {
+	n := p.count()
+	base := p.slotBase()
+	copy(p[base+(i+1)*slotSize:base+(n+1)*slotSize], p[base+i*slotSize:base+n*slotSize])
+	le.PutUint16(p[2:], uint16(n+1))
+	p.place(i, c)
+}
+
+// replace makes c the entry of slot i; the key stays the same. The caller has seen that
+// there is room.
+func (p page) replace(i int, c cell) {
+	le.PutUint32(p[12:], uint32(p.garbage()+p.cellSize(i)))
+	p.place(i, c)
+}
+
+func (p page) place(i int, c cell) {
+	off := p.cellStart() - len(c.body)
+	le.PutUint32(p[8:], uint32(off))
+	copy(p[off:], c.body)
+	var h uint32
+	if pl := p.prefixLen(); len(c.key) > pl {
+		h = head(c.key[pl:])
+	}
+	s := p.slot(i)
+	le.PutUint32(s, h)
+	le.PutUint16(s[4:], uint16(off))
+	le.PutUint16(s[6:], uint16(c.klen))
+}
+
+// remove takes slots from to to out.
+func (p page) remove(from, to int) {
+	garbage := p.garbage()
+	for i := from; i < to; i++ {
+		garbage += p.cellSize(i)
+	}
+	le.PutUint32(p[12:], uint32(garbage))
+	n := p.count()
+	base := p.slotBase()
+	copy(p[base+from*slotSize:], p[base+to*slotSize:base+n*slotSize])
+	le.PutUint16(p[2:], uint16(n-(to-from)))
+}
+
+// build writes a page with these cells over p. The cells must not be in p's memory, and must
+// fit (see spaceFor). In a branch the first cell gets the empty separator.
+func (p page) build(kind byte, level int, cells []cell, prefixLen int) {
+	clear(p[:headerSize])
+	p[0], p[1] = kind, byte(level)
+	le.PutUint16(p[2:], uint16(len(cells)))
+	le.PutUint16(p[4:], uint16(prefixLen))
+	le.PutUint32(p[8:], uint32(len(p)))
+	base := slotBase(prefixLen)
+	if prefixLen > 0 {
+		clear(p[headerSize:base])
+		copy(p[headerSize:], cells[len(cells)-1].key[:prefixLen])
+	}
+	for i, c := range cells {
+		if level > 0 && i == 0 {
+			c = cell{nil, 0, c.body[:branchKeyOff]}
+		}
+		p.place(i, c)
+	}
+	clear(p[base+len(cells)*slotSize : p.cellStart()])
+}
+
+// commonPrefix is the prefix length to build these cells with.
+func commonPrefix(level int, cells []cell) int {
+	if level > 0 && len(cells) > 0 {
+		cells = cells[1:]
+	}
+	if len(cells) < 2 {
+		return 0
+	}
+	a, b := cells[0].key, cells[len(cells)-1].key
+	n := min(len(a), len(b), maxPrefix)
+	i := 0
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	return i
+}
+
+// cellsSize is the number of bytes that slots and cells take.
+func cellsSize(cells []cell) int {
+	n := 0
+	for _, c := range cells {
+		n += c.size()
+	}
+	return n
+}
+
+// spaceFor tells whether a page of this size takes the cells.
+func spaceFor(pageSize int, cells []cell) bool { return headerSize+cellsSize(cells) <= pageSize }
+
+// fill writes a page with these cells over p, with as much of their common prefix as there is
+// room for.
+func (p page) fill(level int, cells []cell) {
+	kind := byte(kindLeaf)
+	if level > 0 {
+		kind = kindBranch
+	}
+	room := (len(p) - headerSize - cellsSize(cells)) &^ 7
+	p.build(kind, level, cells, min(commonPrefix(level, cells), room))
+}
+
+// validate checks that no offset, length or number in a page of a tree leads outside it. It
+// says nothing of order or truth, which Check does.
+func (p page) validate() error {
+	if len(p) < headerSize {
+		return fmt.Errorf("page of %d bytes", len(p))
+	}
+	switch {
+	case p[0] == kindLeaf && p[1] == 0, p[0] == kindBranch && p[1] > 0 && p[1] <= maxLevel:
+	default:
+		return fmt.Errorf("kind %d with level %d", p[0], p[1])
+	}
+	n, pl, start := p.count(), p.prefixLen(), p.cellStart()
+	base := slotBase(pl)
+	if pl > maxPrefix || start > len(p) || base+n*slotSize > start {
+		return fmt.Errorf("header out of range: %d slots, prefix of %d, cells from %d", n, pl, start)
+	}
+	if n == 0 && p[1] > 0 {
+		return fmt.Errorf("branch without children")
+	}
+	for i := range n {
+		if err := p.validateCell(i, pl, start); err != nil {
+			return fmt.Errorf("slot %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (p page) validateCell(i, prefixLen, start int) error {
+	s := p.slot(i)
+	off, klen := int(le.Uint16(s[4:])), int(le.Uint16(s[6:]))
+	if off < start {
+		return fmt.Errorf("cell at %d, before the cells", off)
+	}
+	fixed := leafKeyOff
+	if p[1] > 0 {
+		fixed = branchKeyOff
+	}
+	end := off + fixed + keySpace(klen)
+	if end > len(p) {
+		return fmt.Errorf("cell at %d ends outside the page", off)
+	}
+	leftmost := p[1] > 0 && i == 0
+	if !leftmost && klen < prefixLen || klen > MaxKeySize && klen != longKey {
+		return fmt.Errorf("key length %d", klen)
+	}
+	if klen == longKey {
+		if _, e := p.longKey(i); e.pgno < 2 || e.pgno >= dirtyBit || e.length <= longInline || e.length > MaxKeySize {
+			return fmt.Errorf("extent of a long key: page %d, length %d", e.pgno, e.length)
+		}
+	}
+	if p[1] > 0 {
+		if r := p.ref(i); r.pgno < 2 || r.dirty() {
+			return fmt.Errorf("child %#x", r.pgno)
+		}
+		if leftmost && klen != 0 {
+			return fmt.Errorf("leftmost separator of %d bytes", klen)
+		}
+		return nil
+	}
+	size := int(le.Uint16(p[off+1:]))
+	if klen == 0 || end+size > len(p) {
+		return fmt.Errorf("cell at %d: key of %d, payload of %d", off, klen, size)
+	}
+	return validatePayload(p[off], p[end:end+size])
+}
+
+func validatePayload(flags byte, b []byte) error {
+	switch flags {
+	case cellInline:
+	case cellExtent:
+		if len(b) != extentSize {
+			return fmt.Errorf("extent ref of %d bytes", len(b))
+		}
+		if e := getExtent(b); e.pgno < 2 || e.pgno >= dirtyBit || e.length == 0 || e.length > MaxValueSize {
+			return fmt.Errorf("extent at page %d, length %d", e.pgno, e.length)
+		}
+	case cellBucket:
+		if len(b) < bucketHeaderSize {
+			return fmt.Errorf("bucket header of %d bytes", len(b))
+		}
+		if r := getRef(b); r.dirty() || r.pgno == 1 {
+			return fmt.Errorf("bucket root %#x", r.pgno)
+		}
+	default:
+		return fmt.Errorf("cell flags %#x", flags)
+	}
+	return nil
+}
+
+// appendLeafCell appends a leaf cell to buf.
+func appendLeafCell(buf []byte, flags byte, key storedKey, payload []byte) []byte {
+	buf = append(buf, flags, byte(len(payload)), byte(len(payload)>>8))
+	buf = key.appendTo(buf)
+	return append(buf, payload...)
+}
+
+// A storedKey is a key in the form a page has it: whole, or its first bytes and an extent.
+type storedKey struct {
+	bytes []byte
+	ext   extent // of a long key
+	long  bool
+}
+
+func (k storedKey) klen() int {
+	if k.long {
+		return longKey
+	}
+	return len(k.bytes)
+}
+
+func (k storedKey) appendTo(buf []byte) []byte {
+	if k.long {
+		var e [extentSize]byte
+		k.ext.put(e[:])
+		buf = append(buf, e[:]...)
+	}
+	return append(buf, k.bytes...)
+}
+
+// appendBranchCell appends a branch cell to buf.
+func appendBranchCell(buf []byte, r ref, sep storedKey) []byte {
+	var b [refSize]byte
+	r.put(b[:])
+	return sep.appendTo(append(buf, b[:]...))
+}

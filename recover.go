@@ -1,0 +1,390 @@
+package folio
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// This file is opening: creation, and recovery after a crash. What must hold:
+//
+//   - A writable open flushes before it trusts anything: what a killed process left may be in
+//     the page cache only, and the next commit overwrites the one slot that is durable.
+//   - A meta is trusted if it is marked clean, or flushed before it was written, or all pages
+//     with a birth above its base verify.
+//   - Recovery writes nothing but the metas of a file that never got beyond its creation.
+
+// recover opens the file that db is on.
+func (db *DB) recover() error {
+	size, err := backingSize(db.file)
+	if err != nil {
+		return err
+	}
+	if !db.readOnly && size > 0 {
+		if err := db.file.SyncFull(); err != nil {
+			return fmt.Errorf("flushing what an earlier process left: %w", err)
+		}
+		if err := db.file.DropCache(0, 2*maxPageSize); err != nil {
+			return fmt.Errorf("dropping cached metas: %w", err)
+		}
+	}
+	slots, err := readSlots(db.file)
+	if err != nil {
+		return fmt.Errorf("reading metas: %w", err)
+	}
+	if fresh, err := db.unborn(slots, size); err != nil {
+		return err
+	} else if fresh {
+		return db.create()
+	}
+	at, err := db.choose(slots, size)
+	if err != nil {
+		return err
+	}
+	m := slots[at].meta
+	other := slots[1-at]
+	if err := db.checkFeatures(m); err != nil {
+		return err
+	}
+	db.cleanSlots = m.flags&metaClean != 0 && other.err == nil && other.meta.txid == m.txid
+	next := m.txid
+	if other.err == nil {
+		next = max(next, other.meta.txid)
+	}
+	return db.start(m, at, next+1, size)
+}
+
+// unborn tells whether the file is to be created, and errs if it is not a store. A creation
+// that was cut short leaves zeros, or a meta of creation in one slot and zeros in the other.
+func (db *DB) unborn(slots [2]slot, size int64) (bool, error) {
+	born := func(s slot) bool { return s.err == nil && s.meta.txid > creationTxid }
+	half := func(s slot) bool { return s.blank || s.err == nil && s.meta.txid == creationTxid }
+	switch {
+	case born(slots[0]) || born(slots[1]):
+		return false, nil
+	case slots[0].err == nil && slots[1].err == nil:
+		return false, nil
+	case size == 0 && db.readOnly:
+		return false, fmt.Errorf("%w: the file is empty", ErrInvalid)
+	case half(slots[0]) && half(slots[1]) && db.allZeroBesideMetas(slots, size):
+		if db.readOnly {
+			return false, fmt.Errorf("%w: the file's creation was cut short; open it writable once", ErrInvalid)
+		}
+		return true, nil
+	}
+	return false, notAStore(slots, size)
+}
+
+// allZeroBesideMetas tells whether a file holds nothing that creation did not write.
+func (db *DB) allZeroBesideMetas(slots [2]slot, size int64) bool {
+	if size > 2*maxPageSize || size%metaSize != 0 {
+		return false
+	}
+	b := make([]byte, size)
+	if readFull(db.file, b, 0) != nil {
+		return false
+	}
+	for i, s := range slots {
+		if s.err == nil {
+			clear(b[i*s.meta.pageSize:][:metaSize])
+		}
+	}
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// notAStore says why neither slot has a meta.
+func notAStore(slots [2]slot, size int64) error {
+	for _, s := range slots {
+		if errors.Is(s.err, errMetaVersion) {
+			return fmt.Errorf("%w: %v", ErrVersionMismatch, s.err)
+		}
+	}
+	for i, s := range slots {
+		if !s.blank && !errors.Is(s.err, errNoMagic) && s.err != nil {
+			return &CorruptError{Pgno: uint32(i), Reason: fmt.Sprintf("no meta is whole (%v; file of %d bytes)", s.err, size)}
+		}
+	}
+	return ErrInvalid
+}
+
+// create writes the two metas of an empty store.
+func (db *DB) create() error {
+	db.setPageSize(db.opts.PageSize)
+	m := meta{
+		pageSize: db.pageSize, seed: rand.Uint64(), txid: creationTxid, base: creationTxid,
+		hwm: metaPages, flags: metaClean | metaFlushed, created: uint64(time.Now().UnixNano()),
+	}
+	if db.maxPages() < metaPages {
+		return ErrMaxSizeReached
+	}
+	if err := db.file.Truncate(0); err != nil {
+		return fmt.Errorf("creating: %w", err)
+	}
+	b := m.encode()
+	if err := writeFull(db.file, append(b, b...), 0); err != nil {
+		return fmt.Errorf("creating: %w", err)
+	}
+	if err := db.file.SyncFull(); err != nil {
+		return fmt.Errorf("creating: %w", err)
+	}
+	db.cleanSlots = true
+	return db.start(m, 0, m.txid+1, metaPages<<db.shift)
+}
+
+// choose returns the slot to open: the newest meta that can be trusted.
+func (db *DB) choose(slots [2]slot, size int64) (int, error) {
+	first := 0
+	if slots[0].err != nil || slots[1].err == nil && slots[1].meta.newerThan(slots[0].meta) {
+		first = 1
+	}
+	var errs [2]error
+	for _, at := range []int{first, 1 - first} {
+		s := slots[at]
+		if errs[at] = s.err; s.err == nil {
+			db.setPageSize(s.meta.pageSize)
+			db.seed = s.meta.seed
+			if errs[at] = db.trust(s.meta, size); errs[at] == nil {
+				if at != first || slots[1-at].err != nil && !slots[1-at].blank {
+					db.opts.Logger.Info("folio: opened an older state", "path", db.name, "txid", s.meta.txid, "newer", errs[1-at])
+				}
+				return at, nil
+			}
+		}
+	}
+	err := fmt.Errorf("no whole state: slot 0: %v; slot 1: %v", errs[0], errs[1])
+	var corrupt *CorruptError
+	if errors.As(errs[first], &corrupt) {
+		return 0, &CorruptError{Pgno: corrupt.Pgno, Reason: err.Error()}
+	}
+	return 0, &CorruptError{Pgno: uint32(first), Reason: err.Error()}
+}
+
+// trust returns why a valid meta's state is not to be used, nil if it is.
+func (db *DB) trust(m meta, size int64) error {
+	if size < m.length() {
+		return corruptf(uint32(size/int64(m.pageSize)), "the file ends here, %d pages belong to the state of txid %d", m.hwm, m.txid)
+	}
+	if m.flags&(metaClean|metaFlushed) != 0 {
+		return nil
+	}
+	v := &verifier{db: db, m: m, buf: make([]byte, db.pageSize)}
+	if err := v.tree(m.root, -1); err != nil {
+		return err
+	}
+	return v.freeLog(m.log)
+}
+
+func (db *DB) checkFeatures(m meta) error {
+	if m.required != 0 {
+		return fmt.Errorf("%w: it needs features %#x", ErrVersionMismatch, m.required)
+	}
+	if m.optional != 0 && !db.readOnly {
+		db.opts.Logger.Warn("folio: opened read-only: the file has features unknown here", "path", db.name, "features", m.optional)
+		db.readOnly = true
+	}
+	return nil
+}
+
+// A verifier compares the pages that a flush covered with their refs.
+type verifier struct {
+	db   *DB
+	m    meta
+	buf  page
+	seen uint64 // pages visited; more than the file has is a cycle
+}
+
+// fresh tells whether a page may be one that the last flush did not bring to the disk. What is
+// below an older page is older.
+func (v *verifier) fresh(birth uint64) bool { return birth > v.m.base }
+
+// read reads and verifies a page past the page cache.
+func (v *verifier) read(r ref) (page, error) {
+	db := v.db
+	if v.seen++; v.seen > uint64(v.m.hwm) {
+		return nil, corruptf(r.pgno, "more pages than the file has")
+	}
+	if r.pgno < metaPages || r.pgno >= v.m.hwm {
+		return nil, corruptf(r.pgno, "referred to, outside the %d pages of the state", v.m.hwm)
+	}
+	off := int64(r.pgno) << db.shift
+	if err := v.drop(off, int64(db.pageSize)); err != nil {
+		return nil, err
+	}
+	p := make(page, db.pageSize)
+	if err := readFull(db.file, p, off); err != nil {
+		return nil, corruptf(r.pgno, "cannot be read: %v", err)
+	}
+	return p, verifyPage(db.seed, r, p)
+}
+
+func (v *verifier) drop(off, n int64) error {
+	if v.db.readOnly {
+		return nil
+	}
+	return v.db.file.DropCache(off, n)
+}
+
+func (v *verifier) tree(r ref, level int) error {
+	if r.pgno == 0 || !v.fresh(r.birth) {
+		return nil
+	}
+	p, err := v.read(r)
+	if err != nil {
+		return err
+	}
+	if err := p.validate(); err != nil {
+		return corruptf(r.pgno, "%v", err)
+	}
+	if level >= 0 && p.level() != level {
+		return corruptf(r.pgno, "level %d below a page of level %d", p.level(), level+1)
+	}
+	for i := range p.count() {
+		if p.isLong(i) {
+			_, e := p.longKey(i)
+			err = v.extent(e)
+		}
+		if err == nil && p.level() > 0 {
+			err = v.tree(p.ref(i), p.level()-1)
+		} else if err == nil {
+			err = v.payload(p, i)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verifier) payload(p page, i int) error {
+	switch flags, b := p.payload(i); flags {
+	case cellExtent:
+		return v.extent(getExtent(b))
+	case cellBucket:
+		return v.tree(getRef(b), -1)
+	}
+	return nil
+}
+
+func (v *verifier) extent(e extent) error {
+	if !v.fresh(e.birth) {
+		return nil
+	}
+	n := e.pages(v.db.pageSize)
+	if v.seen += uint64(n); v.seen > uint64(v.m.hwm) {
+		return corruptf(e.pgno, "more pages than the file has")
+	}
+	if uint64(e.pgno)+uint64(n) > uint64(v.m.hwm) {
+		return corruptf(e.pgno, "extent of %d pages outside the %d pages of the state", n, v.m.hwm)
+	}
+	if err := v.drop(int64(e.pgno)<<v.db.shift, int64(n)<<v.db.shift); err != nil {
+		return err
+	}
+	return v.db.verifyExtent(e)
+}
+
+func (v *verifier) freeLog(r ref) error {
+	for r.pgno != 0 && v.fresh(r.birth) {
+		p, err := v.read(r)
+		if err != nil {
+			return err
+		}
+		if p.kind() != kindFreeLog {
+			return corruptf(r.pgno, "kind %d in the free log", p.kind())
+		}
+		r = getRef(p[headerSize:])
+	}
+	return nil
+}
+
+// start makes db work on the state of m.
+func (db *DB) start(m meta, at int, next uint64, size int64) error {
+	db.setPageSize(m.pageSize)
+	db.seed, db.created, db.slot, db.next, db.ended = m.seed, m.created, at, next, next-1
+	db.size = size
+	free, log, err := db.replayLog(m)
+	if err != nil {
+		return err
+	}
+	if err := db.remap(); err != nil {
+		return err
+	}
+	db.alloc = newAllocator(m.hwm, db.maxPages())
+	db.alloc.free, db.log = free, log
+	s := &snapshot{txid: m.txid, root: m.root, hwm: m.hwm, m: db.m}
+	db.root, db.head, db.durable = m.root, s, s
+	db.published.Store(s)
+	return nil
+}
+
+func (db *DB) maxPages() uint32 {
+	if db.opts.MaxSize > 0 {
+		return uint32(min(db.opts.MaxSize>>db.shift, maxPgno))
+	}
+	return maxPgno
+}
+
+// replayLog reads the chain of the free log and what it says is free.
+func (db *DB) replayLog(m meta) (*runSet, freeLog, error) {
+	l := freeLog{head: m.log, hwm: metaPages}
+	pages, err := db.readLog(m)
+	if err != nil {
+		return nil, l, err
+	}
+	replay := logReplay{free: newRunSet(true), hwm: metaPages}
+	for _, c := range pages {
+		if err := replay.apply(c.p); err != nil {
+			return nil, l, corruptf(c.r.pgno, "%v", err)
+		}
+		l.chain = append(l.chain, c.r)
+		l.records += int(le.Uint32(c.p[8:])) - logRecords
+		l.tail = c.p
+	}
+	if replay.hwm != m.hwm {
+		return nil, l, corruptf(m.log.pgno, "free log: high-water mark %d, the meta's is %d", replay.hwm, m.hwm)
+	}
+	l.hwm = replay.hwm
+	l.snapshot = min(l.records, 4*replay.free.byPos.Len()) // about what a fresh one takes
+	return replay.free, l, nil
+}
+
+// A logPage is a page of the free log and its ref.
+type logPage struct {
+	r ref
+	p page
+}
+
+// readLog returns the chain of the free log, oldest page first.
+func (db *DB) readLog(m meta) ([]logPage, error) {
+	var pages []logPage
+	for r := m.log; r.pgno != 0; {
+		if r.pgno < metaPages || r.pgno >= m.hwm || len(pages) >= int(m.hwm) {
+			return nil, corruptf(r.pgno, "free log leads outside the file, or in a circle")
+		}
+		p := make(page, db.pageSize)
+		if err := readFull(db.file, p, int64(r.pgno)<<db.shift); err != nil {
+			return nil, corruptf(r.pgno, "free log cannot be read: %v", err)
+		}
+		if err := verifyPage(db.seed, r, p); err != nil {
+			return nil, err
+		}
+		if p.kind() != kindFreeLog {
+			return nil, corruptf(r.pgno, "kind %d in the free log", p.kind())
+		}
+		pages = append(pages, logPage{r, p})
+		next := getRef(p[headerSize:])
+		if next.pgno != 0 && next.birth > r.birth {
+			return nil, corruptf(r.pgno, "free log: a page is older than the one before it")
+		}
+		r = next
+	}
+	for i, j := 0, len(pages)-1; i < j; i, j = i+1, j-1 {
+		pages[i], pages[j] = pages[j], pages[i]
+	}
+	return pages, nil
+}

@@ -1,0 +1,304 @@
+package folio
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/foliokv/folio/internal/backing"
+)
+
+// This file is where the file grows and shrinks, and where the pages of large values are
+// written.
+
+const (
+	// Zero-filled room ahead of need, in bytes: a flush into blocks that exist already is
+	// faster. It grows with the file up to this.
+	maxAhead = 4 << 20
+
+	// straightPages is the number of pages from which on a write leaves the room ahead to
+	// small ones and goes straight to the end of the file.
+	straightPages = 64
+
+	// reservePages are kept for transactions that only delete, so that they succeed on a full
+	// disk and at Options.MaxSize.
+	reservePages = 64
+
+	minReserved = 16 << 20 // bytes that a mapping reserves at least
+)
+
+var zeros [64 << 10]byte
+
+// reserve is the number of pages kept for deletes: reservePages, less in a very small store.
+func (db *DB) reserve() uint64 { return uint64(min(reservePages, db.alloc.maxPages/8)) }
+
+// allocate gives out n pages. What grows the store leaves the reserve untouched: room for it
+// is there already, or is made first. It is called with mu.
+func (db *DB) allocate(n uint32, grows, contiguous bool) ([]run, error) {
+	a := db.alloc
+	keep := uint64(0)
+	if grows {
+		keep = db.reserve()
+		if a.free.pages+uint64(a.maxPages-a.hwm) < uint64(n)+keep {
+			return nil, ErrMaxSizeReached
+		}
+		if err := db.makeRoom(n, keep); err != nil {
+			return nil, err
+		}
+	}
+	if contiguous {
+		return a.contiguous(n, keep)
+	}
+	return a.scattered(n, keep)
+}
+
+// makeRoom sees to it that n pages can be had and keep pages are left that the file already
+// has blocks for.
+func (db *DB) makeRoom(n uint32, keep uint64) error {
+	a := db.alloc
+	exists := uint32(min(db.size>>db.shift, maxPgno))
+	room := a.free.pages
+	if exists > a.hwm {
+		room += uint64(exists - a.hwm)
+	}
+	if !db.onDisk || room >= uint64(n)+keep {
+		return nil
+	}
+	if n >= straightPages && room >= keep {
+		a.skip(exists)
+		return nil
+	}
+	return db.extendAhead(max(exists, a.hwm), uint64(n)+keep-room)
+}
+
+// extendAhead writes zeros from page end on: at least n pages, more as the file grows.
+func (db *DB) extendAhead(end uint32, n uint64) error {
+	step := max(n, uint64(min(db.size/16, maxAhead))>>db.shift)
+	step = min(step, uint64(db.alloc.maxPages-end))
+	left := int64(step) << db.shift
+	off := int64(end) << db.shift
+	for left > 0 {
+		var bufs [][]byte
+		var size int64
+		for size < left && len(bufs) < 64 {
+			b := zeros[:min(int64(len(zeros)), left-size)]
+			bufs = append(bufs, b)
+			size += int64(len(b))
+		}
+		k, err := db.file.WriteVec(bufs, off)
+		db.extended(off + int64(k))
+		if err != nil {
+			return fmt.Errorf("growing the file: %w", err)
+		}
+		off += size
+		left -= size
+	}
+	return db.remap()
+}
+
+// remap makes a larger mapping when the file has outgrown the newest.
+func (db *DB) remap() error {
+	if db.m != nil && db.size <= int64(len(db.m.data)) {
+		return nil
+	}
+	bm, err := db.file.Map(mapSize(db.size))
+	if err != nil {
+		return fmt.Errorf("mapping the file: %w", err)
+	}
+	m := newMapping(bm, db.shift)
+	if int64(len(m.data)) < db.size {
+		bm.Close()
+		return fmt.Errorf("mapping the file: %d bytes of %d mapped", len(m.data), db.size)
+	}
+	if db.m != nil {
+		m.inherit(db.m)
+		db.retired = append(db.retired, retiredMapping{db.m, db.head.txid})
+		db.tidy.Store(true)
+	}
+	db.m = m
+	if db.active != nil {
+		db.active.m = m
+	}
+	return nil
+}
+
+// mapSize is how much to map for a file of this size: on 64-bit platforms plenty, for address
+// space is free.
+func mapSize(size int64) int64 {
+	const large = ^uint(0)>>63 == 1
+	if large {
+		n := int64(1 << 30)
+		for n < 2*size {
+			n *= 2
+		}
+		return n
+	}
+	return (size + size/4 + minReserved - 1) / minReserved * minReserved
+}
+
+// cutTail gives back to the file system what is far behind the last page in use. It is called
+// with mu, when the durable state is the newest written.
+func (db *DB) cutTail() {
+	keep := int64(max(db.durable.hwm, db.alloc.hwm)) << db.shift
+	keep += int64(db.reserve())<<db.shift + min(keep/16, maxAhead)
+	if db.size-keep < max(keep/4, 2*maxAhead) {
+		return
+	}
+	if err := db.file.Truncate(keep); err != nil {
+		db.opts.Logger.Warn("folio: cutting the file", "path", db.name, "err", err)
+		return
+	}
+	db.size, db.grew = keep, true
+}
+
+// unlocked runs fn, which only reads or writes pages that the open transaction has to itself,
+// without the mutex, so that a flush can start meanwhile.
+func (db *DB) unlocked(fn func() error) error {
+	db.mu.Unlock()
+	defer db.mu.Lock()
+	return fn()
+}
+
+// longWrite is the size in bytes from which on an extent is written without the mutex.
+const longWrite = 1 << 20
+
+// writeExtent writes b to pages of its own.
+func (tx *Tx) writeExtent(b []byte) (extent, error) {
+	db := tx.db
+	e, err := tx.allocExtent(int64(len(b)))
+	if err != nil {
+		return extent{}, err
+	}
+	pad := zeros[:int64(e.pages(db.pageSize))<<db.shift-int64(len(b))]
+	write := func() error {
+		d := newDigest(db.seed, e.pgno, e.birth)
+		d.Write(b)
+		d.Write(pad)
+		e.sum = d.Sum64()
+		bufs := [][]byte{b, pad}
+		if len(pad) == 0 {
+			bufs = bufs[:1]
+		}
+		_, err := db.file.WriteVec(bufs, int64(e.pgno)<<db.shift)
+		return err
+	}
+	if len(b) >= longWrite {
+		err = db.unlocked(write)
+	} else {
+		err = write()
+	}
+	return e, tx.wroteExtent(e, err)
+}
+
+// allocExtent allocates the pages of an extent of n bytes to the innermost scope.
+func (tx *Tx) allocExtent(n int64) (extent, error) {
+	e := extent{length: uint32(n), birth: tx.w.id}
+	rs, err := tx.db.allocate(e.pages(tx.db.pageSize), true, true)
+	if err != nil {
+		return extent{}, fmt.Errorf("writing a value of %d bytes: %w", n, err)
+	}
+	e.pgno = rs[0].start
+	tx.w.scope().allocs.add(rs[0])
+	tx.w.changed = true
+	return e, nil
+}
+
+// wroteExtent takes notice of an extent that was written, or gives it back if that failed.
+func (tx *Tx) wroteExtent(e extent, err error) error {
+	db := tx.db
+	size := int64(e.pages(db.pageSize)) << db.shift
+	off := int64(e.pgno) << db.shift
+	if err == nil {
+		db.extended(off + size)
+		db.unflushed += size
+		if err = db.remap(); err == nil {
+			err = db.m.m.Refresh(off, size)
+		}
+	}
+	tx.m, tx.hwm = db.m, db.alloc.hwm
+	if err != nil {
+		tx.freeExtent(e)
+		return fmt.Errorf("writing a value of %d bytes: %w", e.length, err)
+	}
+	db.m.setVerified(e.pgno)
+	return nil
+}
+
+// PutReader stores size bytes read from r as the value of key, without holding them in
+// memory. When r ends early it returns io.ErrUnexpectedEOF and changes nothing; what r gives
+// past size bytes is not read. Its other errors are those of Put and of r. r must not use the
+// transaction.
+func (b *Bucket) PutReader(key []byte, r io.Reader, size int64) (err error) {
+	if err := b.writeCheck(); err != nil {
+		return err
+	}
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if size < 0 || size > MaxValueSize {
+		return ErrValueTooLarge
+	}
+	if size <= int64(maxCell(b.tx.db.pageSize)) {
+		value := make([]byte, size)
+		if _, err := io.ReadFull(r, value); err != nil {
+			return shortRead(err)
+		}
+		return b.Put(key, value)
+	}
+	defer b.tx.leave(b.tx.enter(), &err)
+	b.tx.w.deletes = false
+	e, err := b.tx.readExtent(r, size)
+	if err != nil {
+		return err
+	}
+	return b.putExtent(key, e)
+}
+
+func shortRead(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// readExtent writes size bytes from r to pages of their own. It leaves the mutex while it
+// reads and writes.
+func (tx *Tx) readExtent(r io.Reader, size int64) (extent, error) {
+	db := tx.db
+	e, err := tx.allocExtent(size)
+	if err != nil {
+		return extent{}, err
+	}
+	err = db.unlocked(func() error {
+		d := newDigest(db.seed, e.pgno, e.birth)
+		off := int64(e.pgno) << db.shift
+		buf := make([]byte, verifyChunk)
+		for left := size; left > 0; {
+			n := int(min(left, verifyChunk))
+			if _, err := io.ReadFull(r, buf[:n]); err != nil {
+				return shortRead(err)
+			}
+			left -= int64(n)
+			if left == 0 {
+				padded := (n + db.pageSize - 1) >> db.shift << db.shift
+				clear(buf[n:padded])
+				n = padded
+			}
+			d.Write(buf[:n])
+			if err := writeFull(db.file, buf[:n], off); err != nil {
+				return err
+			}
+			off += int64(n)
+		}
+		e.sum = d.Sum64()
+		return nil
+	})
+	return e, tx.wroteExtent(e, err)
+}
+
+func backingSize(f backing.File) (int64, error) {
+	n, err := f.Size()
+	if err != nil {
+		return 0, fmt.Errorf("size of the file: %w", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,520 @@
+package folio
+
+import (
+	"bytes"
+	"slices"
+)
+
+// This file is the B+tree of one bucket: lookup, insert, delete, split, merge. What must hold:
+//
+//   - Splits happen at once. Merging waits for the end of the transaction, so a leaf may be
+//     empty until then; a branch never is.
+//   - The counts in refs are exact at all times, in dirty refs too.
+//   - A change walks its path from the root and makes every page on it writable.
+
+// A step is a page on the way from the root to a leaf, and the slot taken there.
+type step struct {
+	pgno uint32 // dirty
+	slot int
+}
+
+// rootPage returns the root's page, nil for an empty tree.
+func (b *Bucket) rootPage() (page, error) {
+	switch {
+	case b.inline != nil:
+		return b.inline, nil
+	case b.root.pgno == 0:
+		return nil, nil
+	}
+	return b.tx.load(b.root, -1)
+}
+
+// lookup returns the leaf that covers key, its ref, and the slot where key is or would be.
+// For an empty tree the leaf is nil.
+func (b *Bucket) lookup(key []byte) (p page, at ref, i int, found bool, err error) {
+	tx := b.tx
+	at = b.root
+	if p, err = b.rootPage(); p == nil {
+		return nil, at, 0, false, err
+	}
+	for p[1] > 0 {
+		if i, err = p.child(key, tx); err != nil {
+			return nil, at, 0, false, err
+		}
+		if tx.w != nil {
+			at = p.ref(i)
+		}
+		if p, err = tx.child(p, i); err != nil {
+			return nil, at, 0, false, err
+		}
+	}
+	i, found, err = p.search(key, tx)
+	return p, at, i, found, err
+}
+
+// descend makes the path to the leaf that covers key writable and returns it.
+func (b *Bucket) descend(key []byte) ([]step, page, error) {
+	tx := b.tx
+	if err := b.dirtyRoot(); err != nil {
+		return nil, nil, err
+	}
+	p := tx.db.dirty.at(b.root.pgno).buf
+	path := append(tx.db.path[:0], step{pgno: b.root.pgno})
+	for p[1] > 0 {
+		i, err := p.child(key, tx)
+		if err != nil {
+			return nil, nil, err
+		}
+		r, c, err := tx.writablePage(p.ref(i), p.level()-1)
+		if err != nil {
+			return nil, nil, err
+		}
+		p.setRef(i, r)
+		path[len(path)-1].slot = i
+		path = append(path, step{pgno: r.pgno})
+		p = c
+	}
+	tx.db.path = path
+	return path, p, nil
+}
+
+// dirtyRoot makes the root writable; an empty tree gets an empty leaf.
+func (b *Bucket) dirtyRoot() error {
+	tx := b.tx
+	b.changed = true
+	b.changes++
+	if b.inline == nil && b.root.pgno != 0 {
+		r, _, err := tx.writablePage(b.root, -1)
+		if err == nil {
+			b.root = r
+		}
+		return err
+	}
+	var cells []cell
+	if b.inline != nil {
+		cells = b.inline.appendCells(tx.db.cells[:0], 0, b.inline.count())
+		b.inline = nil
+	}
+	b.root.pgno = tx.newPage(0, cells)
+	return nil
+}
+
+// addCounts adds d to the counts on the way to the leaf at the end of path.
+func (b *Bucket) addCounts(path []step, d int64) {
+	for _, s := range path[:len(path)-1] {
+		b.tx.db.dirty.at(s.pgno).buf.addCount(s.slot, d)
+	}
+	b.root.count = uint64(int64(b.root.count) + d)
+}
+
+// putCell stores a payload under key. A key stays a bucket or none: else it returns
+// ErrIncompatibleValue.
+func (b *Bucket) putCell(key []byte, flags byte, payload []byte) error {
+	tx := b.tx
+	path, p, err := b.descend(key)
+	if err != nil {
+		return err
+	}
+	i, found, err := p.search(key, tx)
+	if err != nil {
+		return err
+	}
+	if found {
+		return b.replaceCell(path, p, i, flags, payload)
+	}
+	sk, err := tx.storeKey(key)
+	if err != nil {
+		return err
+	}
+	body := appendLeafCell(tx.db.body[:0], flags, sk, payload)
+	tx.db.body = body
+	b.addCounts(path, 1)
+	if err := b.place(path, i, cell{sk.bytes, sk.klen(), body}, false); err != nil {
+		b.addCounts(path, -1)
+		if sk.long {
+			tx.freeExtent(sk.ext)
+		}
+		return err
+	}
+	return nil
+}
+
+func (b *Bucket) replaceCell(path []step, p page, i int, flags byte, payload []byte) error {
+	tx := b.tx
+	was, old := p.payload(i)
+	if (was == cellBucket) != (flags == cellBucket) {
+		return ErrIncompatibleValue
+	}
+	c := p.cell(i)
+	body := append(tx.db.body[:0], flags, byte(len(payload)), byte(len(payload)>>8))
+	body = append(body, c.body[leafKeyOff:leafKeyOff+keySpace(c.klen)]...)
+	body = append(body, payload...)
+	tx.db.body = body
+	if was == cellExtent {
+		tx.freeExtent(getExtent(old))
+	}
+	return b.place(path, i, cell{c.key, c.klen, body}, true)
+}
+
+// storeKey returns key as a page stores it; a long one is written to an extent.
+func (tx *Tx) storeKey(key []byte) (storedKey, error) {
+	if len(key) <= maxInlineKey(tx.db.pageSize) {
+		return storedKey{bytes: key}, nil
+	}
+	e, err := tx.writeExtent(key)
+	return storedKey{bytes: key[:longInline], ext: e, long: true}, err
+}
+
+// place puts c at slot i of the page at the end of path, or over the cell there if over is
+// set, and splits the page if it must.
+func (b *Bucket) place(path []step, i int, c cell, over bool) error {
+	tx := b.tx
+	at := path[len(path)-1].pgno
+	d := tx.db.dirty.at(at)
+	p := d.buf
+	d.buckets = d.buckets || p.level() == 0 && c.body[0] == cellBucket
+	switch {
+	case !over && p.fits(i, c):
+		p.insert(i, c)
+		return nil
+	case over && !d.exposed && len(c.body) == p.cellSize(i):
+		copy(p[p.cellOff(i):], c.body) // nobody has a slice of the old bytes
+		return nil
+	case over && p.room() >= len(c.body):
+		p.replace(i, c)
+		return nil
+	}
+	n := p.count()
+	rest := i
+	if over {
+		rest++
+	}
+	cells := p.appendCells(tx.db.cells[:0], 0, i)
+	cells = append(cells, c)
+	cells = p.appendCells(cells, rest, n)
+	tx.db.cells = cells
+	if spaceFor(tx.db.pageSize, cells) {
+		tx.rebuild(at, p.level(), cells)
+		return nil
+	}
+	return b.split(path, i, cells)
+}
+
+// split parts cells, which do not fit into the page at the end of path, between it and a new
+// page to its right. i is the slot of the cell that came new.
+func (b *Bucket) split(path []step, i int, cells []cell) error {
+	tx := b.tx
+	last := len(path) - 1
+	at := path[last].pgno
+	level := tx.db.dirty.at(at).buf.level()
+	m := splitPoint(cells, i, tx.onEdge(path, i, len(cells)))
+	sep, err := tx.separator(level, cells[m-1], cells[m])
+	if err != nil {
+		return err
+	}
+	right := tx.newPage(level, cells[m:])
+	left := tx.rebuild(at, level, cells[:m])
+	rightRef := ref{pgno: right, count: tx.db.dirty.at(right).buf.total()}
+	up := cell{sep.bytes, sep.klen(), appendBranchCell(nil, rightRef, sep)}
+	leftRef := ref{pgno: at, count: left.total()}
+	if last == 0 {
+		first := cell{nil, 0, appendBranchCell(nil, leftRef, storedKey{})}
+		b.root.pgno = tx.newPage(level+1, []cell{first, up})
+		return nil
+	}
+	parent := path[last-1]
+	tx.db.dirty.at(parent.pgno).buf.setRef(parent.slot, leftRef)
+	return b.place(path[:last], parent.slot+1, up, false)
+}
+
+// onEdge tells whether slot i is the last of the tree's level (+1), the first (-1), or
+// between.
+func (tx *Tx) onEdge(path []step, i, n int) int {
+	first, last := i == 0, i == n-1
+	for _, s := range path[:len(path)-1] {
+		first = first && s.slot == 0
+		last = last && s.slot == tx.db.dirty.at(s.pgno).buf.count()-1
+	}
+	switch {
+	case last:
+		return 1
+	case first:
+		return -1
+	}
+	return 0
+}
+
+// splitPoint returns how many cells go left: at the edges of the tree all but the new one, so
+// that loading in order fills pages; else half of the bytes.
+func splitPoint(cells []cell, i, edge int) int {
+	switch edge {
+	case 1:
+		return len(cells) - 1
+	case -1:
+		return 1
+	}
+	half := cellsSize(cells) / 2
+	sum := 0
+	for m, c := range cells {
+		if sum += c.size(); sum > half {
+			// The cell over the middle goes where it leaves the halves more alike.
+			if m > 0 && sum-half > half-(sum-c.size()) || m == len(cells)-1 {
+				return max(m, 1)
+			}
+			return m + 1
+		}
+	}
+	return len(cells) / 2
+}
+
+// separator returns the key that parts two neighbours: in a branch the right one's own, in a
+// leaf the shortest string above the left and not above the right one.
+func (tx *Tx) separator(level int, left, right cell) (storedKey, error) {
+	if level > 0 {
+		return right.storedKey(branchKeyOff), nil
+	}
+	n := commonLen(left.key, right.key)
+	if n < min(len(left.key), len(right.key)) || n == len(left.key) && left.klen != longKey {
+		return tx.storeKey(slices.Clone(right.key[:n+1]))
+	}
+	l, err := left.whole(tx)
+	if err != nil {
+		return storedKey{}, err
+	}
+	r, err := right.whole(tx)
+	if err != nil {
+		return storedKey{}, err
+	}
+	return tx.storeKey(r[:commonLen(l, r)+1])
+}
+
+func commonLen(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// storedKey returns the key of a cell whose key part begins at off; it is a copy.
+func (c cell) storedKey(off int) storedKey {
+	if c.klen != longKey {
+		return storedKey{bytes: slices.Clone(c.body[off : off+c.klen])}
+	}
+	from := off + extentSize
+	return storedKey{bytes: slices.Clone(c.body[from : from+longInline]), ext: getExtent(c.body[off:]), long: true}
+}
+
+// whole returns the whole key of a leaf cell.
+func (c cell) whole(kl keyLoader) ([]byte, error) {
+	if c.klen != longKey {
+		return c.key, nil
+	}
+	return kl.loadKey(getExtent(c.body[leafKeyOff:]))
+}
+
+// deleteCell removes the entry at the end of path, which is a leaf, and frees what it holds.
+func (b *Bucket) deleteCell(path []step, p page, i int) error {
+	if err := b.freeCell(p, i); err != nil {
+		return err
+	}
+	p.remove(i, i+1)
+	b.addCounts(path, -1)
+	b.shrunk = true
+	return nil
+}
+
+// freeCell frees what a leaf cell refers to: extents, a bucket's tree.
+func (b *Bucket) freeCell(p page, i int) error {
+	if p.isLong(i) {
+		_, e := p.longKey(i)
+		b.tx.freeExtent(e)
+	}
+	switch flags, v := p.payload(i); flags {
+	case cellExtent:
+		b.tx.freeExtent(getExtent(v))
+	case cellBucket:
+		return b.dropTree(getRef(v), -1)
+	}
+	return nil
+}
+
+// dropTree frees all pages and extents of a tree.
+func (b *Bucket) dropTree(r ref, level int) error {
+	if r.pgno == 0 {
+		return nil
+	}
+	p, err := b.tx.load(r, level)
+	if err != nil {
+		return err
+	}
+	for i := range p.count() {
+		if p.level() == 0 {
+			err = b.freeCell(p, i)
+		} else {
+			b.freeSeparator(p, i)
+			err = b.dropTree(p.ref(i), p.level()-1)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	b.tx.dropPage(r)
+	return nil
+}
+
+// freeSeparator frees the extent of a long separator.
+func (b *Bucket) freeSeparator(p page, i int) {
+	if p.isLong(i) {
+		_, e := p.longKey(i)
+		b.tx.freeExtent(e)
+	}
+}
+
+// removeChildren takes slots from to to out of a writable branch, whose children are dropped
+// already, and lets the first of the rest have the empty separator.
+func (b *Bucket) removeChildren(p page, from, to int) {
+	for i := from; i < to; i++ {
+		b.freeSeparator(p, i)
+	}
+	p.remove(from, to)
+	if from == 0 && p.count() > 0 {
+		b.freeSeparator(p, 0)
+		p.clearLeftmost()
+	}
+}
+
+// clearLeftmost empties the separator in slot 0 of a branch.
+func (p page) clearLeftmost() {
+	s := p.slot(0)
+	le.PutUint32(p[12:], uint32(p.garbage()+keySpace(int(le.Uint16(s[6:])))))
+	le.PutUint32(s, 0)
+	le.PutUint16(s[6:], 0)
+}
+
+// rebalance merges pages that the transaction left underfull with a neighbour, drops empty
+// ones, and lowers the tree where the root has one child.
+func (b *Bucket) rebalance() error {
+	if !b.shrunk || !b.root.dirty() {
+		return nil
+	}
+	b.shrunk = false
+	b.changes++
+	if err := b.mergeBelow(b.root.pgno); err != nil {
+		return err
+	}
+	for b.root.dirty() {
+		p := b.tx.db.dirty.at(b.root.pgno).buf
+		switch {
+		case p.count() == 0:
+			b.tx.dropPage(b.root)
+			b.root = ref{}
+		case p.level() > 0 && p.count() == 1:
+			only := p.ref(0)
+			b.tx.dropPage(b.root)
+			b.root = only
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// mergeBelow mends the children of a writable branch, bottom up. What the innermost scope
+// does not own, it did not change.
+func (b *Bucket) mergeBelow(pgno uint32) error {
+	t := &b.tx.db.dirty
+	p := t.at(pgno).buf
+	if p.level() == 0 {
+		return nil
+	}
+	for i := range p.count() {
+		if c := p.refPgno(i); b.owns(c) {
+			if err := b.mergeBelow(c); err != nil {
+				return err
+			}
+		}
+	}
+	for i := 0; i < p.count(); {
+		c := p.ref(i)
+		if !b.owns(c.pgno) {
+			i++
+			continue
+		}
+		child := t.at(c.pgno).buf
+		switch {
+		case child.count() == 0:
+			b.tx.dropPage(c)
+			b.removeChildren(p, i, i+1)
+		case child.used() >= len(child)/3 || p.count() == 1:
+			i++
+		default:
+			merged, err := b.mergeChild(p, i)
+			if err != nil {
+				return err
+			}
+			if !merged {
+				i++
+			}
+		}
+	}
+	return nil
+}
+
+func (b *Bucket) owns(pgno uint32) bool {
+	return pgno&dirtyBit != 0 && b.tx.db.dirty.at(pgno).scope == b.tx.w.scope().serial
+}
+
+// mergeChild joins child i of a writable branch with a neighbour if one page takes both.
+func (b *Bucket) mergeChild(p page, i int) (bool, error) {
+	for _, left := range []int{i - 1, i} {
+		if left < 0 || left+1 >= p.count() {
+			continue
+		}
+		if done, err := b.mergePair(p, left); done || err != nil {
+			return done, err
+		}
+	}
+	return false, nil
+}
+
+// mergePair joins the children in slots i and i+1 if one page takes both.
+func (b *Bucket) mergePair(p page, i int) (bool, error) {
+	tx := b.tx
+	level := p.level() - 1
+	lref, rref := p.ref(i), p.ref(i+1)
+	l, err := tx.load(lref, level)
+	if err != nil {
+		return false, err
+	}
+	r, err := tx.load(rref, level)
+	if err != nil {
+		return false, err
+	}
+	if l.used()+r.used() > len(p)-headerSize {
+		return false, nil
+	}
+	cells := l.appendCells(tx.db.cells[:0], 0, l.count())
+	right := len(cells)
+	cells = r.appendCells(cells, 0, r.count())
+	tx.db.cells = cells
+	sep := p.cell(i + 1)
+	if level > 0 {
+		body := append(slices.Clone(cells[right].body[:branchKeyOff]), sep.body[branchKeyOff:]...)
+		cells[right] = cell{bytes.Clone(sep.key), sep.klen, body}
+	}
+	if !spaceFor(tx.db.pageSize, cells) {
+		return false, nil
+	}
+	merged := ref{pgno: tx.newPage(level, cells), count: lref.count + rref.count}
+	tx.dropPage(lref)
+	tx.dropPage(rref)
+	p.setRef(i, merged)
+	if level == 0 {
+		b.freeSeparator(p, i+1)
+	}
+	p.remove(i+1, i+2)
+	return true, nil
+}
