@@ -410,11 +410,11 @@ func (b *Bucket) rebalance() error {
 		switch {
 		case p.count() == 0:
 			b.tx.dropPage(b.root)
-			b.root = ref{}
+			b.root, b.changed = ref{}, true
 		case p.level() > 0 && p.count() == 1:
 			only := p.ref(0)
 			b.tx.dropPage(b.root)
-			b.root = only
+			b.root, b.changed = only, true
 		default:
 			return nil
 		}
