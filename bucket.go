@@ -214,14 +214,11 @@ func (b *Bucket) putExtent(key []byte, e extent) error {
 	return b.tx.spilled(err)
 }
 
-// Delete removes key. That it does not exist is no error. It returns ErrKeyRequired for an
-// empty key, ErrIncompatibleValue if key is a bucket, ErrTxNotWritable and ErrTxClosed.
+// Delete removes key. That it does not exist is no error. It returns ErrIncompatibleValue if
+// key is a bucket, ErrTxNotWritable and ErrTxClosed.
 func (b *Bucket) Delete(key []byte) (err error) {
 	if err := b.writeCheck(); err != nil {
 		return err
-	}
-	if len(key) == 0 {
-		return ErrKeyRequired
 	}
 	defer b.tx.leave(b.tx.enter(), &err)
 	return b.tx.spilled(b.delete(key))
