@@ -122,6 +122,7 @@ func (tx *Tx) failure() error {
 // join makes the finished transaction a member of the open group.
 func (db *DB) join(tx *Tx) *group {
 	s, g := tx.w.scopes[0], db.group
+	db.commits++
 	db.dirty.finish(s)
 	db.root = tx.root.root
 	g.last = tx.w.id
@@ -249,6 +250,7 @@ func (db *DB) finishFlush(f *flush) {
 	case f.err == nil:
 		db.durable, db.slot, db.flight = f.state, f.slot, 0
 		db.cleanSlots = false
+		db.flushes++
 		if f.state.txid > db.published.Load().txid {
 			db.publish(f.state)
 		}
@@ -653,6 +655,7 @@ func (db *DB) writePages(pgno uint32, bufs [][]byte) error {
 	off := int64(pgno) << db.shift
 	n, err := db.file.WriteVec(bufs, off)
 	db.unflushed += int64(n)
+	db.written += int64(n)
 	db.extended(off + int64(n))
 	if err != nil {
 		return fmt.Errorf("writing pages from %d: %w", pgno, err)
@@ -684,6 +687,7 @@ func (db *DB) fitFile() error {
 // settle makes what was sealed the newest state.
 func (s *sealer) settle(needed []uint64) {
 	db, g := s.db, s.group
+	db.seals++
 	for _, w := range s.out {
 		db.m.setVerified(w.pgno)
 	}

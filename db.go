@@ -58,6 +58,9 @@ type writer struct {
 	ended   uint64 // id of the last that ended
 	scopes  uint64 // scopes opened so far
 
+	commits, seals, flushes int   // since Open
+	written                 int64 // bytes, since Open
+
 	size       int64 // of the file, as far as it was written
 	grew       bool  // since the last flush
 	unflushed  int64 // bytes written since the last flush

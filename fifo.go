@@ -60,10 +60,3 @@ func (l *fifo) unlock() {
 		l.served = 0
 	}
 }
-
-// waiting tells whether anyone waits.
-func (l *fifo) waiting() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.served < len(l.queue)
-}

@@ -311,7 +311,7 @@ func (d delta) free(r run)  { d.allocated.cut(r, d.freed.add) }
 func (d delta) alloc(r run) { d.freed.cut(r, d.allocated.add) }
 
 // The free log is a chain of pages, newest first: each begins with a ref to the one before
-// it, and the oldest starts with a reset. A page of it:
+// it, and the oldest starts with a reset. Without any page nothing is free. A page of it:
 //
 //	 0                     32          56
 //	+---------------------+-----------+---------+---------+-- ...
@@ -343,13 +343,12 @@ const (
 // A freeLog is what the writer remembers of the chain on disk. It is a value: a commit makes
 // the next one, and keeps it only when it was written.
 type freeLog struct {
-	head      ref    // newest page; pgno 0: nothing was ever free, the mark is 2
-	tail      page   // contents of the newest page
-	chain     []ref  // all pages, oldest first
-	snapshot  int    // bytes of records up to the end of the last full snapshot
-	records   int    // bytes of records in all
-	hwm       uint32 // after the last record
-	tailStart bool   // the newest page holds the snapshot's start
+	head     ref    // newest page; pgno 0: nothing is free
+	tail     page   // contents of the newest page
+	chain    []ref  // all pages, oldest first
+	snapshot int    // bytes of records up to the end of the last full snapshot
+	records  int    // bytes of records in all
+	hwm      uint32 // after the last record
 }
 
 // A logWriter spreads records over pages.
@@ -417,9 +416,8 @@ func logSpace(pageSize, runs int) int {
 	return (runs*maxRunSize+3*perRecord)/(space-maxRunSize-perRecord) + 1
 }
 
-// append returns the pages that add a delta to the log. Where it fits, the newest page is
-// rewritten with it, in the place of alloc's only page; else new pages follow it. The
-// caller has put the allocated pages, and the old tail if replaced, into freed and allocated.
+// encode returns the pages that add a delta to the log: the newest page rewritten with it, or
+// new ones to follow it. The delta includes what the log itself frees and allocates.
 func (l *freeLog) encode(pageSize int, replaceTail bool, hwm uint32, freed, allocated []run) (*logWriter, []page) {
 	w := &logWriter{pageSize: pageSize}
 	if replaceTail {
@@ -450,9 +448,10 @@ func (l *freeLog) fitsTail(pageSize, runs int) bool {
 	return l.tail != nil && int(le.Uint32(l.tail[8:]))+runs*maxRunSize+logSlack <= pageSize
 }
 
-// outgrown tells whether a fresh snapshot is due: the deltas take more than the snapshot did.
+// outgrown tells whether a fresh snapshot is due: there is none, or the deltas take more than
+// it did.
 func (l *freeLog) outgrown(pageSize int) bool {
-	return l.records-l.snapshot > max(l.snapshot, 4*pageSize) || len(l.chain) > 64 && l.records < len(l.chain)*pageSize/4
+	return len(l.chain) == 0 || l.records-l.snapshot > max(l.snapshot, 4*pageSize) || len(l.chain) > 64 && l.records < len(l.chain)*pageSize/4
 }
 
 // A logReplay applies a chain to an empty set.

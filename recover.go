@@ -345,6 +345,9 @@ func (db *DB) replayLog(m meta) (*runSet, freeLog, error) {
 		l.records += int(le.Uint32(c.p[8:])) - logRecords
 		l.tail = c.p
 	}
+	if len(pages) == 0 {
+		replay.hwm = m.hwm // without a log nothing is free
+	}
 	if replay.hwm != m.hwm {
 		return nil, l, corruptf(m.log.pgno, "free log: high-water mark %d, the meta's is %d", replay.hwm, m.hwm)
 	}

@@ -210,6 +210,7 @@ func (tx *Tx) wroteExtent(e extent, err error) error {
 	if err == nil {
 		db.extended(off + size)
 		db.unflushed += size
+		db.written += size
 		if err = db.remap(); err == nil {
 			err = db.m.m.Refresh(off, size)
 		}
@@ -295,6 +296,7 @@ func (tx *Tx) readExtent(r io.Reader, size int64) (extent, error) {
 	return e, tx.wroteExtent(e, err)
 }
 
+// backingSize returns the length of the file.
 func backingSize(f backing.File) (int64, error) {
 	n, err := f.Size()
 	if err != nil {

@@ -1,0 +1,222 @@
+package folio
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// This file writes pages before the transaction commits: when it has outgrown
+// Options.DirtyLimit, and when it loads in bulk. Such pages bear the transaction's id and are
+// allocated to its innermost scope; they are pages of the file like any others.
+
+// spilled is the end of every write call: it writes pages early when the transaction has
+// outgrown Options.DirtyLimit.
+func (tx *Tx) spilled(err error) error {
+	if int64(tx.db.dirty.live)<<tx.db.shift <= tx.db.opts.DirtyLimit || err != nil {
+		return err
+	}
+	if err := tx.spill(); err != nil {
+		return tx.fail(fmt.Errorf("writing pages of a large transaction early: %w", err))
+	}
+	return nil
+}
+
+// A spillable is a dirty page that can be written early, and where its ref stands.
+type spillable struct {
+	parent  uint32
+	slot    int
+	pgno    uint32
+	touched uint32
+}
+
+// spill writes early the half of the innermost scope's pages that was not touched lately.
+// Level by level, so that a branch follows when all its children are in the file.
+func (tx *Tx) spill() error {
+	limit := uint32(0)
+	for level := 0; level <= maxLevel; level++ {
+		pages := tx.spillable(level)
+		if level == 0 {
+			limit = median(pages)
+		}
+		pages = slices.DeleteFunc(pages, func(s spillable) bool { return s.touched > limit })
+		if len(pages) == 0 {
+			break
+		}
+		if err := tx.writeEarly(pages); err != nil {
+			return err
+		}
+	}
+	tx.root.eachOpen(func(b *Bucket) { b.changes++ }) // cursors hold pages that are gone
+	return nil
+}
+
+func median(pages []spillable) uint32 {
+	if len(pages) == 0 {
+		return 0
+	}
+	touched := make([]uint32, len(pages))
+	for i, s := range pages {
+		touched[i] = s.touched
+	}
+	slices.Sort(touched)
+	return touched[len(touched)/2]
+}
+
+// eachOpen calls fn for the bucket and all open ones below it.
+func (b *Bucket) eachOpen(fn func(*Bucket)) {
+	fn(b)
+	for _, name := range b.openNames() {
+		b.children[name].eachOpen(fn)
+	}
+}
+
+// spillable lists the pages of a level that the innermost scope owns, except roots, leaves
+// that may refer to dirty buckets, and branches with dirty children.
+func (tx *Tx) spillable(level int) []spillable {
+	var pages []spillable
+	tx.root.eachOpen(func(b *Bucket) {
+		if b.owns(b.root.pgno) {
+			pages = b.appendSpillable(pages, b.root.pgno, level)
+		}
+	})
+	return pages
+}
+
+func (b *Bucket) appendSpillable(pages []spillable, parent uint32, level int) []spillable {
+	p := b.tx.db.dirty.at(parent).buf
+	if p.level() <= level {
+		return pages
+	}
+	for i := range p.count() {
+		c := p.refPgno(i)
+		if !b.owns(c) {
+			continue
+		}
+		d := b.tx.db.dirty.at(c)
+		if d.buf.level() > level {
+			pages = b.appendSpillable(pages, c, level)
+			continue
+		}
+		if !d.buckets && !hasDirtyChild(d.buf) {
+			pages = append(pages, spillable{parent, i, c, d.touched})
+		}
+	}
+	return pages
+}
+
+func hasDirtyChild(p page) bool {
+	if p.level() == 0 {
+		return false
+	}
+	for i := range p.count() {
+		if p.refPgno(i)&dirtyBit != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// writeEarly writes dirty pages to the file and puts their new refs into their parents.
+func (tx *Tx) writeEarly(pages []spillable) error {
+	w := tx.newEarlyWriter(uint32(len(pages)))
+	slices.SortStableFunc(pages, func(a, b spillable) int { return cmp.Compare(a.parent, b.parent) })
+	refs := make([]ref, len(pages))
+	var err error
+	for i, s := range pages {
+		if refs[i], err = w.add(tx.db.dirty.at(s.pgno).buf); err != nil {
+			break
+		}
+	}
+	if err = cmp.Or(err, w.close()); err != nil {
+		return err
+	}
+	for i, s := range pages {
+		parent := tx.db.dirty.at(s.parent).buf
+		refs[i].count = parent.ref(s.slot).count
+		parent.setRef(s.slot, refs[i])
+		tx.db.dirty.drop(s.pgno, tx.w.scope())
+	}
+	return nil
+}
+
+// An earlyWriter writes pages, gathered, to pages of the innermost scope.
+type earlyWriter struct {
+	tx    *Tx
+	batch uint32 // pages allocated at a time
+	runs  []run  // allocated and not yet given out
+	first uint32 // where bufs go
+	bufs  [][]byte
+	reuse bool // bufs are the writer's to use again once written
+}
+
+func (tx *Tx) newEarlyWriter(batch uint32) *earlyWriter {
+	return &earlyWriter{tx: tx, batch: min(batch, 256)}
+}
+
+// add gives p its place and returns the ref to it, without the count. p must stay as it is
+// until close.
+func (w *earlyWriter) add(p page) (ref, error) {
+	if len(w.runs) == 0 {
+		rs, err := w.tx.db.allocate(w.batch, true, false)
+		if err != nil {
+			return ref{}, err
+		}
+		for _, r := range rs {
+			w.tx.w.scope().allocs.add(r)
+		}
+		w.runs = rs
+	}
+	pgno := w.runs[0].start
+	if len(w.bufs) > 0 && (pgno != w.first+uint32(len(w.bufs)) || len(w.bufs) == 256) {
+		if err := w.write(); err != nil {
+			return ref{}, err
+		}
+	}
+	if w.runs[0] = (run{pgno + 1, w.runs[0].n - 1}); w.runs[0].n == 0 {
+		w.runs = w.runs[1:]
+	}
+	if len(w.bufs) == 0 {
+		w.first = pgno
+	}
+	w.bufs = append(w.bufs, p)
+	birth := w.tx.w.id
+	le.PutUint32(p[16:], pgno)
+	le.PutUint64(p[24:], birth)
+	return ref{pgno: pgno, birth: birth, sum: checksum(w.tx.db.seed, pgno, birth, p)}, nil
+}
+
+func (w *earlyWriter) write() error {
+	db := w.tx.db
+	if len(w.bufs) == 0 {
+		return nil
+	}
+	if err := db.writePages(w.first, w.bufs); err != nil {
+		return err
+	}
+	if err := db.remap(); err != nil {
+		return err
+	}
+	w.tx.m, w.tx.hwm = db.m, db.alloc.hwm
+	for i := range w.bufs {
+		db.m.setVerified(w.first + uint32(i))
+	}
+	if w.reuse {
+		for _, b := range w.bufs {
+			db.dirty.recycle(dirtyPage{buf: b})
+		}
+	}
+	w.bufs = w.bufs[:0]
+	return nil
+}
+
+// close writes what is left and gives back pages not used.
+func (w *earlyWriter) close() error {
+	err := w.write()
+	for _, r := range w.runs {
+		w.tx.w.scope().allocs.remove(r)
+		w.tx.db.alloc.free.add(r)
+	}
+	w.runs = nil
+	return err
+}

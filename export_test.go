@@ -1,0 +1,9 @@
+package folio
+
+import "flag"
+
+// Seed is where random tests begin; they print the seeds they use.
+var Seed = flag.Uint64("seed", 1, "first seed of the random tests")
+
+// Update makes tests write the golden files anew.
+var Update = flag.Bool("update", false, "write the files in testdata that tests compare with")
