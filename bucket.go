@@ -480,6 +480,12 @@ func (b *Bucket) moveBucket(key []byte, dst *Bucket) error {
 		}
 		return ErrIncompatibleValue
 	}
+	if c := b.children[string(key)]; c != nil {
+		// At the end of the transaction it is not among the open ones.
+		if err := c.finish(); err != nil {
+			return b.tx.fail(err)
+		}
+	}
 	if err := b.forget(key); err != nil {
 		return err
 	}

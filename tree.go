@@ -402,8 +402,10 @@ func (b *Bucket) rebalance() error {
 	}
 	b.shrunk = false
 	b.changes++
-	if err := b.mergeBelow(b.root.pgno); err != nil {
-		return err
+	if b.owns(b.root.pgno) {
+		if err := b.mergeBelow(b.root.pgno); err != nil {
+			return err
+		}
 	}
 	for b.root.dirty() {
 		p := b.tx.db.dirty.at(b.root.pgno).buf
@@ -422,11 +424,10 @@ func (b *Bucket) rebalance() error {
 	return nil
 }
 
-// mergeBelow mends the children of a writable branch, bottom up. What the innermost scope
-// does not own, it did not change.
+// mergeBelow mends the children of a branch that the transaction changed, bottom up.
 func (b *Bucket) mergeBelow(pgno uint32) error {
 	t := &b.tx.db.dirty
-	p := t.at(pgno).buf
+	p := t.own(pgno, b.tx.w.scope())
 	if p.level() == 0 {
 		return nil
 	}
@@ -463,8 +464,9 @@ func (b *Bucket) mergeBelow(pgno uint32) error {
 	return nil
 }
 
+// owns tells whether the transaction, in whatever scope, changed the page.
 func (b *Bucket) owns(pgno uint32) bool {
-	return pgno&dirtyBit != 0 && b.tx.db.dirty.at(pgno).scope == b.tx.w.scope().serial
+	return pgno&dirtyBit != 0 && b.tx.db.dirty.at(pgno).scope != 0
 }
 
 // mergeChild joins child i of a writable branch with a neighbour if one page takes both.
