@@ -74,7 +74,7 @@ func Open(path string, access Access) (*File, error) {
 // is fs.ErrExist; after any other failure there is no file at path. The file's mode is 0o666 before umask.
 func Create(path string, size int64) (*File, error) {
 	fail := func(err error) (*File, error) { return nil, wrap("create", path, err) }
-	if size < 0 || size > math.MaxInt {
+	if size < 0 || size > maxMap {
 		return fail(ErrOutOfRange)
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
@@ -236,9 +236,11 @@ func extent(size, offset int64, length int, access Access) (int, error) {
 	switch {
 	case offset < 0 || length < 0 || offset > math.MaxInt64-int64(length):
 		return 0, ErrOutOfRange
+	case length > maxMap:
+		return 0, ErrOutOfRange
 	case length > 0 && (access == ReadWrite || offset+int64(length) <= size):
 		return length, nil
-	case length > 0 || offset > size || size-offset > math.MaxInt:
+	case length > 0 || offset > size || size-offset > maxMap:
 		return 0, ErrOutOfRange
 	}
 	return int(size - offset), nil
@@ -290,7 +292,7 @@ func mapRange(file *os.File, offset int64, length int, access Access) (mapped, d
 }
 
 func mapAnonymousRange(length int) (mapped, data []byte, err error) {
-	if length < 0 {
+	if length < 0 || length > maxMap {
 		return nil, nil, ErrOutOfRange
 	}
 	if length == 0 {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -194,6 +196,16 @@ func open(t testing.TB, path string, access mmapfile.Access) *mmapfile.File {
 		}
 	})
 	return f
+}
+
+// tooMuch returns a length that cannot be mapped, though an int can say it.
+func tooMuch(t testing.TB) int {
+	if strconv.IntSize == 32 { // it could, as long as half of the address space is free
+		if f, err := mmapfile.Anonymous(math.MaxInt - 1<<20); err == nil {
+			t.Cleanup(func() { f.Close() })
+		}
+	}
+	return math.MaxInt - 1<<20
 }
 
 func wantError(t testing.TB, what string, err, want error) {

@@ -4,11 +4,15 @@ package mmapfile
 
 import (
 	"io"
+	"math"
 	"os"
 )
 
 // CanReserve tells whether Reserve can map past the end of a file.
 const CanReserve = false
+
+// maxMap is the longest map in bytes: not more than can be expected to be had as memory.
+const maxMap = math.MaxInt32
 
 // mapFile reads n > 0 bytes of f from off on, all within the file: there are no maps on this
 // platform.

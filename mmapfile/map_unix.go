@@ -3,6 +3,7 @@
 package mmapfile
 
 import (
+	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -10,6 +11,9 @@ import (
 
 // CanReserve tells whether Reserve can map past the end of a file.
 const CanReserve = true
+
+// maxMap is the longest map in bytes.
+const maxMap = math.MaxInt
 
 // mapFile maps n > 0 bytes of f from off on, a multiple of granularity. The result goes to
 // unmap, whole.

@@ -1,6 +1,7 @@
 package mmapfile
 
 import (
+	"math"
 	"os"
 	"unsafe"
 
@@ -9,6 +10,9 @@ import (
 
 // CanReserve tells whether Reserve can map past the end of a file.
 const CanReserve = false
+
+// maxMap is the longest map in bytes.
+const maxMap = math.MaxInt
 
 // mapFile maps n > 0 bytes of f from off on, a multiple of granularity, all within the file.
 // The result goes to unmap, whole.

@@ -21,7 +21,7 @@ type Region struct {
 // On platforms without maps the region is a copy of the file, brought up to date by Refresh.
 func Reserve(f *os.File, size int64) (*Region, error) {
 	fail := func(err error) (*Region, error) { return nil, wrap("reserve", f.Name(), err) }
-	if size < 0 || size != int64(int(size)) {
+	if size < 0 {
 		return fail(ErrOutOfRange)
 	}
 	if !CanReserve {
@@ -30,6 +30,9 @@ func Reserve(f *os.File, size int64) (*Region, error) {
 			return fail(err)
 		}
 		size = min(size, info.Size())
+	}
+	if size > maxMap {
+		return fail(ErrOutOfRange)
 	}
 	r := &Region{file: f, bytes: []byte{}}
 	if size > 0 {

@@ -34,7 +34,7 @@ func (f *File) resize(size int64) error {
 		return ErrClosed
 	case f.access != ReadWrite:
 		return ErrReadOnly
-	case size < 0 || size > math.MaxInt || size > math.MaxInt64-f.offset:
+	case size < 0 || size > maxMap || size > math.MaxInt64-f.offset:
 		return ErrOutOfRange
 	case f.file == nil:
 		return f.resizeAnonymous(int(size))
