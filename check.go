@@ -492,9 +492,19 @@ func (c *checker) disjoint(free []run) {
 	}
 }
 
+// cover raises the high-water mark: the log of a state that was sealed before it was flushed
+// lies behind the pages that its readers see.
+func (c *checker) cover(hwm uint32) {
+	c.hwm = max(c.hwm, hwm)
+	for len(c.used) < int(c.hwm/64)+1 {
+		c.used = append(c.used, 0)
+	}
+}
+
 // logOnDisk checks that the free log of the durable state says that exactly what it does not
 // reach is free.
 func (c *checker) logOnDisk(head ref, s *snapshot) {
+	c.cover(s.hwm)
 	m := meta{log: head, hwm: s.hwm}
 	pages, err := c.db.readLog(m)
 	if err != nil {
