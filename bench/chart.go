@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -73,7 +75,10 @@ func (r *results) ratioChart(c config, n int) string {
 	}
 	var rows, b strings.Builder
 	y, section := 70.0, ""
-	for _, w := range c.workloads {
+	bySection := slices.SortedStableFunc(slices.Values(c.workloads), func(a, b workload) int {
+		return cmp.Compare(slices.Index(sections, a.section), slices.Index(sections, b.section))
+	})
+	for _, w := range bySection {
 		row := row{w.name, "", "ns", n}
 		ours, ok := r.median(row, baseline, "")
 		if !ok {
@@ -94,7 +99,8 @@ func (r *results) ratioChart(c config, n int) string {
 		}
 		y += step
 	}
-	text(&b, 10, 20, "head", "start", fmt.Sprintf("Time of each store / time of folio, %s entries (right of the line: folio is faster)", grouped(float64(n))))
+	text(&b, 10, 20, "head", "start", fmt.Sprintf("Time of each store / time of folio, %s entries", grouped(float64(n))))
+	text(&b, width-30, 20, "small", "end", "right of the line folio is faster; dots on the edge lie beyond it")
 	legend(&b, c, 15, 42)
 	for ratio := low; ratio <= high; ratio *= 2 {
 		class := "grid"
@@ -109,7 +115,7 @@ func (r *results) ratioChart(c config, n int) string {
 
 // growthChart has a panel for each workload: time over the number of entries, both logarithmic.
 func (r *results) growthChart(c config) string {
-	const panel, gap, columns = 240.0, 60.0, 3
+	const panel, gap, columns = 240.0, 100.0, 3
 	var b strings.Builder
 	count := 0
 	for _, w := range c.workloads {
@@ -141,10 +147,10 @@ func growthPanel(b *strings.Builder, c config, w workload, lines map[string][]fl
 	low, high = math.Floor(math.Log10(low)), math.Ceil(math.Log10(high))
 	x := func(n int) float64 { return x0 + size*math.Log(float64(n)/first)/math.Log(last/first) }
 	y := func(v float64) float64 { return y0 + size*(high-math.Log10(v))/max(high-low, 1) }
-	text(b, x0, y0-10, "head small", "start", w.title)
+	text(b, x0, y0-10, "small", "start", w.title)
 	for e := low; e <= high; e++ {
 		line(b, x0, y(math.Pow(10, e)), x0+size, y(math.Pow(10, e)), "grid")
-		text(b, x0-6, y(math.Pow(10, e))+4, "small", "end", format(math.Pow(10, e), "ns"))
+		text(b, x0-6, y(math.Pow(10, e))+4, "small", "end", tick(math.Pow(10, e)))
 	}
 	for _, n := range c.entries {
 		text(b, x(n), y0+size+14, "small", "middle", grouped(float64(n)))
@@ -157,4 +163,15 @@ func growthPanel(b *strings.Builder, c config, w workload, lines map[string][]fl
 		}
 		fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(points, " "), colours[e.Name])
 	}
+}
+
+// tick writes a power of ten of nanoseconds.
+func tick(ns float64) string {
+	for _, unit := range []string{"ns", "us", "ms"} {
+		if ns < 1000 {
+			return fmt.Sprintf("%g %s", ns, unit)
+		}
+		ns /= 1000
+	}
+	return fmt.Sprintf("%g s", ns)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 )
 
 const (
@@ -15,12 +16,18 @@ const (
 )
 
 // dataset is what a store should hold: entry i has the key 2i in decimal, and a value made of i and
-// its version, which counts its puts. Odd numbers are never stored. Version 0 is absent.
-type dataset struct{ version []uint32 }
+// its version, which counts its puts. Odd numbers are never stored. Version 0 is absent; a byte
+// is enough, and leaves memory to the stores, for 255 puts are never lost together.
+type dataset struct{ version []uint8 }
 
-func newDataset(n int) *dataset { return &dataset{make([]uint32, n)} }
+func newDataset(n int) *dataset { return &dataset{make([]uint8, n)} }
 
-func (d *dataset) clone() *dataset { return &dataset{append([]uint32(nil), d.version...)} }
+func (d *dataset) clone() *dataset { return &dataset{slices.Clone(d.version)} }
+
+func (d *dataset) renew(i int) (version uint8) {
+	d.version[i] = max(1, d.version[i]+1)
+	return d.version[i]
+}
 
 func appendKey(buf []byte, number int) []byte {
 	var k [keySize]byte
@@ -40,10 +47,10 @@ func keyNumber(key []byte) int {
 }
 
 // appendValue appends a value that does not compress; its first word depends on i only.
-func appendValue(buf []byte, i int, version uint32, size int) []byte {
+func appendValue(buf []byte, i int, version uint8, size int) []byte {
 	end := len(buf) + size
 	buf = binary.LittleEndian.AppendUint64(buf, mix(uint64(i)))
-	for word := mix(uint64(i)<<32 | uint64(version)); len(buf) < end; {
+	for word := mix(uint64(i)<<8 | uint64(version)); len(buf) < end; {
 		word = mix(word)
 		buf = binary.LittleEndian.AppendUint64(buf, word)
 	}
@@ -111,9 +118,8 @@ type batch struct {
 // next makes the next version of entry i.
 func (b *batch) next(i int) (key, value []byte) {
 	at := len(b.arena)
-	b.data.version[i]++
 	b.arena = appendKey(b.arena, 2*i)
-	b.arena = appendValue(b.arena, i, b.data.version[i], valueSize)
+	b.arena = appendValue(b.arena, i, b.data.renew(i), valueSize)
 	return b.arena[at : at+keySize : at+keySize], b.arena[at+keySize : at+keySize+valueSize]
 }
 
@@ -154,9 +160,8 @@ func (d *dataset) ordered() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		var key, value []byte
 		for i := range d.version {
-			d.version[i]++
 			key = appendKey(key[:0], 2*i)
-			value = appendValue(value[:0], i, d.version[i], valueSize)
+			value = appendValue(value[:0], i, d.renew(i), valueSize)
 			if !yield(key, value) {
 				return
 			}

@@ -21,8 +21,11 @@ func limits(b *bench) ([]metric, error) {
 
 // memoryLimit chases a random cycle through a buffer far larger than the caches.
 func (b *bench) memoryLimit() []metric {
-	const line = 8 // words
-	lines := max(1<<12, min(b.n*4, 1<<22))
+	const line = 8   // words
+	lines := 1 << 22 // 256 MiB
+	if b.n < 10_000 {
+		lines = 1 << 12
+	}
 	words := make([]uint64, lines*line)
 	order := permutation(b.random(0), lines)
 	for i, at := range order {

@@ -77,8 +77,8 @@ import (
 func init() {
 	register(Engine{
 		Name:    "lmdb",
-		Durable: "default flags (and MDB_NOTLS), read transactions renewed",
-		NoSync:  "MDB_NOSYNC (consistent if the file system keeps the order of writes)",
+		Durable: "MDB_NORDAHEAD, MDB_NOTLS; read transactions renewed",
+		NoSync:  "also MDB_NOSYNC (consistent if the file system keeps the order of writes)",
 		Open:    openLMDB,
 	})
 }
@@ -107,7 +107,7 @@ func openLMDB(dir string, durable bool) (Store, error) {
 	}
 	C.mdb_env_set_mapsize(s.env, lmdbMapSize)
 	C.mdb_env_set_maxreaders(s.env, 512)
-	flags := C.uint(C.MDB_NOSUBDIR | C.MDB_NOTLS)
+	flags := C.uint(C.MDB_NOSUBDIR | C.MDB_NOTLS | C.MDB_NORDAHEAD)
 	if !durable {
 		flags |= C.MDB_NOSYNC
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -50,19 +51,25 @@ func fileSystemName(magic int64) string {
 	return fmt.Sprintf("type %#x", magic)
 }
 
-// memoryBound is the memory limit of the process's cgroup (version 2), in bytes.
+// memoryBound is the memory limit in bytes of the process's own cgroup, of either version, or "".
 func memoryBound() string {
-	b, err := os.ReadFile("/proc/self/cgroup")
+	groups, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return ""
 	}
-	_, group, ok := strings.Cut(strings.TrimSpace(string(b)), "0::")
-	if !ok {
-		return ""
-	}
-	b, err = os.ReadFile("/sys/fs/cgroup" + group + "/memory.max")
-	if limit := strings.TrimSpace(string(b)); err == nil && limit != "max" {
-		return limit
+	for group := range strings.Lines(string(groups)) {
+		_, group, _ = strings.Cut(strings.TrimSpace(group), ":")
+		name := "/sys/fs/cgroup/memory" + strings.TrimPrefix(group, "memory:") + "/memory.limit_in_bytes"
+		if path, ok := strings.CutPrefix(group, ":"); ok {
+			name = "/sys/fs/cgroup" + path + "/memory.max"
+		} else if !strings.HasPrefix(group, "memory:") {
+			continue
+		}
+		b, err := os.ReadFile(name)
+		limit, isNumber := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err == nil && isNumber == nil && limit < 1<<60 {
+			return format(float64(limit), "bytes")
+		}
 	}
 	return ""
 }

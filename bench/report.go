@@ -83,7 +83,7 @@ func (r *results) writeTable(w io.Writer, c config, n int) {
 	}
 	fmt.Fprint(w, " must be | met |\n|---|", strings.Repeat("---:|", len(c.engines)), "---|---|\n")
 	for _, work := range c.workloads {
-		for _, row := range r.rows {
+		for _, row := range r.rows { // in the order of the workload's metrics
 			if row.workload != work.name || row.n != n || work.on == noStore {
 				continue
 			}
@@ -97,11 +97,13 @@ func (r *results) writeTable(w io.Writer, c config, n int) {
 	}
 }
 
+// rowTitle puts the metric in place of what the title says after its colon.
 func rowTitle(w workload, r row) string {
 	if r.metric == "" {
 		return w.title
 	}
-	return w.title + ": " + r.metric
+	title, _, _ := strings.Cut(w.title, ":")
+	return title + ": " + r.metric
 }
 
 func (r *results) cellText(row row, engine string, variants []variant) string {
@@ -149,25 +151,31 @@ var distances = []distance{
 	{"durable-1", "pwrite of 16 KiB and flush", "one write of 16 KiB and one flush", func(ns float64) float64 { return ns }},
 }
 
+// writeDistances writes the limits that were measured, and how far from them folio is.
 func (r *results) writeDistances(w io.Writer, n int) {
-	var lines strings.Builder
+	limits := map[string]row{}
+	for _, row := range r.rows {
+		if row.workload == "limits" && row.n == n {
+			limits[row.metric] = row
+		}
+	}
+	if len(limits) == 0 {
+		return
+	}
+	fmt.Fprint(w, "\n### Limits of the machine\n\n| limit | measured |\n|---|---:|\n")
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		v, _ := r.median(limits[name], "machine", "")
+		fmt.Fprintf(w, "| %s | %s |\n", name, format(v, limits[name].unit))
+	}
+	fmt.Fprint(w, "\n| workload | folio | no store can do without | which takes | distance |\n|---|---:|---|---:|---:|\n")
 	for _, d := range distances {
 		ours, ok := r.median(row{d.workload, "", "ns", n}, baseline, "")
-		unit := "ns"
-		if d.limit == "memcpy" {
-			unit = "GiB/s"
-		}
-		limit, measured := r.median(row{"limits", d.limit, unit, n}, "machine", "")
-		if !ok || !measured {
+		if !ok {
 			continue
 		}
-		least := d.atLimit(limit)
-		fmt.Fprintf(&lines, "| %s | %s | %s (%s) | %s | %.1fx |\n", d.workload, format(ours, "ns"),
-			d.text, format(limit, unit), format(least, "ns"), ours/least)
-	}
-	if lines.Len() > 0 {
-		fmt.Fprintf(w, "\n### Distance to the limits of the machine\n\n"+
-			"| workload | folio | limit (measured) | the limit alone takes | distance |\n|---|---:|---|---:|---:|\n%s", &lines)
+		v, _ := r.median(limits[d.limit], "machine", "")
+		least := d.atLimit(v)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %.1fx |\n", d.workload, format(ours, "ns"), d.text, format(least, "ns"), ours/least)
 	}
 }
 
@@ -177,7 +185,7 @@ func (r *results) writeGrowth(w io.Writer, c config) {
 	for _, n := range c.entries {
 		fmt.Fprintf(w, " %s |", grouped(float64(n)))
 	}
-	fmt.Fprint(w, " last / first |\n|---|---|", strings.Repeat("---:|", len(c.entries)+1), "\n")
+	fmt.Fprint(w, " last / first | must be |\n|---|---|", strings.Repeat("---:|", len(c.entries)+1), "---|\n")
 	for _, work := range c.workloads {
 		for _, e := range c.engines {
 			series := r.series(c, work.name, e.Name)
@@ -188,9 +196,17 @@ func (r *results) writeGrowth(w io.Writer, c config) {
 			for _, v := range series {
 				fmt.Fprintf(w, " %s |", format(v, "ns"))
 			}
-			fmt.Fprintf(w, " %.2fx |\n", series[len(series)-1]/series[0])
+			fmt.Fprintf(w, " %.2fx | %s |\n", series[len(series)-1]/series[0], growthMust(work.name, e.Name))
 		}
 	}
+}
+
+func growthMust(workload, engine string) string {
+	most, ok := growthTargets[workload]
+	if !ok || engine != baseline {
+		return ""
+	}
+	return fmt.Sprintf("at most %gx", most)
 }
 
 // series is a workload's time at each size, or nil if it was not measured at all of them.
@@ -210,8 +226,8 @@ func format(v float64, unit string) string {
 	switch {
 	case unit == "bytes":
 		return fmt.Sprintf("%.1f MB", v/1e6)
-	case unit == "ns" && v >= 1e7:
-		return fmt.Sprintf("%s us", grouped(v/1e3))
+	case unit == "ns" && v >= 1e6:
+		return fmt.Sprintf("%.2f ms", v/1e6)
 	case unit == "ns" && v < 10:
 		return fmt.Sprintf("%.1f ns", v)
 	case unit == "ns":

@@ -225,7 +225,7 @@ func (r *runner) onOwn(b *bench, w workload, t *turn, s *subject) (metrics []met
 		return metrics, err
 	}
 	size, err := folderSize(s.dir)
-	return append(metrics, metric{name: "file size", unit: "bytes", value: float64(size), allocs: -1}), err
+	return append(metrics, metric{name: "file size once closed", unit: "bytes", value: float64(size), allocs: -1}), err
 }
 
 // subject returns the engine's loaded store, which it makes at the first call.

@@ -66,6 +66,8 @@ const (
 	sectionLimits  = "limits of the machine"
 )
 
+var sections = []string{sectionLimits, sectionReads, sectionWrites, sectionDurable, sectionSpace}
+
 func workloads() []workload {
 	return []workload{
 		{name: "limits", title: "limits", section: sectionLimits, run: limits},
@@ -93,16 +95,16 @@ func workloads() []workload {
 		{name: "overwrite", title: "overwrite random, 100 a transaction", section: sectionWrites, on: changed, run: overwrite(2)},
 		{name: "deferred-1", title: "one-put transactions, 1 goroutine", section: sectionWrites, on: changed, run: putOnes(1, Store.Update)},
 		{name: "readers-writer", title: "2 readers beside a writer, fresh read transaction each", section: sectionReads, on: changed, run: readersBesideWriter},
-		{name: "large", title: "1 MiB values, put", section: sectionWrites, on: empty, run: largeValues},
+		{name: "large", title: "1 MiB values: put", section: sectionWrites, on: empty, run: largeValues},
 
 		{name: "overwrite-durable", title: "overwrite random, 100 a durable transaction", section: sectionDurable, on: changed, durable: true, run: overwrite(20)},
 		{name: "durable-1", title: "durable one-put, 1 goroutine", section: sectionDurable, on: changed, durable: true, run: putOnes(1, Store.Update)},
 		{name: "durable-128", title: "durable one-put, 128 goroutines", section: sectionDurable, on: changed, durable: true, run: putOnes(128, Store.Update),
 			variants: []variant{{"bbolt", "Batch", putOnes(128, batchUpdate)}}},
-		{name: "large-durable", title: "1 MiB values, durable put", section: sectionDurable, on: empty, durable: true, run: largeValues},
+		{name: "large-durable", title: "1 MiB values, durable: put", section: sectionDurable, on: empty, durable: true, run: largeValues},
 
 		{name: "churn", title: "20 random overwrites of n/5 keys, 10,000 a transaction", section: sectionSpace, on: empty, run: churn, fileSize: true},
-		{name: "churn-reader", title: "the same with an idle reader", section: sectionSpace, on: empty, run: churnBesideReader, fileSize: true},
+		{name: "churn-reader", title: "the same beside an idle reader", section: sectionSpace, on: empty, run: churnBesideReader, fileSize: true},
 	}
 }
 
