@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/foliokv/folio"
+	"github.com/spf13/cobra"
+)
+
+func newCopyCommand(c *cli) *cobra.Command {
+	var options load
+	cmd := &cobra.Command{
+		Use:     "copy FILE NEW [BUCKET...]",
+		Aliases: []string{"compact"},
+		GroupID: groupChange,
+		Short:   "Copy a store, or some of its buckets, to a new one with full pages",
+		Long: `copy writes the content of a store, or the buckets named and those inside them, in
+order to a new store, whose pages are full and which has no free ones. The new file
+appears when it is complete, and one that exists is never overwritten.`,
+		Example: `  kvcli copy store.db compacted.db
+  kvcli compact store.db compacted.db
+  kvcli copy store.db users.db users --page-size 16384`,
+		ValidArgsFunction: c.completeArguments(fileArgument, fileArgument, bucketArgument),
+		Args:              argCount(2, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			paths := []bucketPath{nil}
+			if len(args) > 2 {
+				paths = nil
+			}
+			for _, arg := range args[min(2, len(args)):] {
+				path, err := parseBucket(arg)
+				if err != nil {
+					return err
+				}
+				paths = append(paths, path)
+			}
+			return c.copyStore(cmd.Context(), args[0], args[1], paths, options)
+		},
+	}
+	cmd.Flags().IntVar(&options.pageSize, "page-size", 0, "bytes in a page of the new store (default that of the old one)")
+	addJSONFlag(cmd, &options.json)
+	return cmd
+}
+
+// copyStore makes the store in the file to of the buckets in the file from.
+func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketPath, options load) error {
+	db, err := c.open(from, toRead, nil)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	start := time.Now()
+	ctx, stop := interruptible(parent)
+	defer stop()
+	if options.pageSize == 0 {
+		options.pageSize = db.Info().PageSize
+	}
+	options.batch = 100_000
+	progress := c.newProgress("copying", -1, true)
+	defer progress.finish()
+	err = createWhole(to, func(partial string) error {
+		return c.fillStore(ctx, partial, options, func(w *batchWriter) error {
+			return explain(from, db.View(func(tx *folio.Tx) error {
+				return copyBuckets(ctx, tx, paths, &countingSink{w, progress})
+			}))
+		})
+	})
+	if err != nil {
+		return explainNew(to, err)
+	}
+	before, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	after, err := os.Stat(to)
+	if err != nil {
+		return err
+	}
+	c.printFacts(options.json,
+		fact{"size_before", size(before.Size())},
+		fact{"size_after", size(after.Size())},
+		fact{"seconds", seconds(time.Since(start))})
+	return nil
+}
+
+func copyBuckets(ctx context.Context, tx *folio.Tx, paths []bucketPath, sink contentSink) error {
+	for _, path := range paths {
+		bucket, err := path.find(tx)
+		if err != nil {
+			return err
+		}
+		if err := copyContent(ctx, tx, bucket, path, sink); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A countingSink tells a progress how many bytes of values went through it.
+type countingSink struct {
+	contentSink
+	progress *progress
+}
+
+func (s *countingSink) put(key, value []byte) error {
+	s.progress.advance(int64(len(value)))
+	return s.contentSink.put(key, value)
+}

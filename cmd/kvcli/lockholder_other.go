@@ -1,0 +1,5 @@
+//go:build !linux
+
+package main
+
+func lockHolder(string) string { return "another process" }

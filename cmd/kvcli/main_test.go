@@ -1,0 +1,169 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+	"github.com/foliokv/folio"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+)
+
+// TestMain makes this program run the programs that the scripts in testdata call.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"kvcli":        main,
+		"kvcli-nobody": mainAsNobody,
+		"hold":         hold,
+		"terminal":     terminal,
+	})
+}
+
+// hold runs a command while it holds a store: hold STORE read|write COMMAND...
+func hold() {
+	db, err := folio.Open(os.Args[1], 0o644, &folio.Options{ReadOnly: os.Args[2] == "read"})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	cmd := exec.Command(os.Args[3], os.Args[4:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Run()
+	db.Close()
+	os.Exit(cmd.ProcessState.ExitCode())
+}
+
+// terminal runs a command on a terminal, and shows what appears there: terminal COMMAND...
+func terminal() {
+	cmd := exec.Command(os.Args[1], os.Args[2:]...)
+	tty, err := pty.Start(cmd)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	io.Copy(os.Stdout, tty) // ends with an error when the command has ended
+	cmd.Wait()
+	os.Exit(cmd.ProcessState.ExitCode())
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": status,
+			"noise":  noise,
+			"flip":   flip,
+		},
+		Condition: func(condition string) (bool, error) {
+			if condition == "nobody" {
+				return canBeNobody, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", condition)
+		},
+	})
+}
+
+// status runs a command and checks how it exits: status 1 COMMAND...
+func status(ts *testscript.TestScript, _ bool, args []string) {
+	got := 0
+	err := ts.Exec(args[1], args[2:]...)
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(got) != args[0] {
+		ts.Fatalf("exit status is %d, want %s", got, args[0])
+	}
+	if stderr := ts.ReadFile("stderr"); args[0] != "0" && strings.Count(stderr, "\n") != 1 {
+		ts.Fatalf("not one line on standard error: %q", stderr)
+	}
+}
+
+// noise writes that many bytes, which repeat but not within a page: noise FILE BYTES
+func noise(ts *testscript.TestScript, _ bool, args []string) {
+	var n int
+	_, err := fmt.Sscan(args[1], &n)
+	ts.Check(err)
+	data := make([]byte, n)
+	state := uint32(1)
+	for i := range data {
+		state = state*1664525 + 1013904223
+		data[i] = byte(state >> 24)
+	}
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
+// flip changes one bit of every page behind the first two: flip FILE PAGESIZE
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	var pageSize int
+	_, err := fmt.Sscan(args[1], &pageSize)
+	ts.Check(err)
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for at := 2 * pageSize; at < len(data); at += pageSize {
+		data[at+pageSize/2] ^= 1
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
+// The examples in every command's help work as they are printed.
+func TestExamples(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("the examples are written for a shell")
+	}
+	var examine func(cmd *cobra.Command)
+	examine = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			examine(sub)
+		}
+		if !cmd.Runnable() || cmd.Hidden {
+			return
+		}
+		t.Run(strings.ReplaceAll(cmd.CommandPath(), " ", "_"), func(t *testing.T) {
+			if cmd.Example == "" {
+				t.Fatal("its help has no example")
+			}
+			for line := range strings.Lines(cmd.Example) {
+				runExample(t, strings.TrimSpace(line))
+			}
+		})
+	}
+	examine(newRootCommand(newCLI(os.Stdin, os.Stdout, os.Stderr)))
+}
+
+// runExample runs a line of help in a directory that has what the examples speak of.
+func runExample(t *testing.T, line string) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/example")); err != nil {
+		t.Fatal(err)
+	}
+	sh := func(line string) ([]byte, error) {
+		cmd := exec.Command("sh", "-c", line)
+		cmd.Dir = dir
+		return cmd.CombinedOutput()
+	}
+	for _, setup := range []string{
+		"kvcli load store.db src src",
+		"kvcli put store.db users alice Alice",
+		"kvcli put store.db users bob Bob",
+		"kvcli put store.db users/admins root Root",
+	} {
+		if out, err := sh(setup); err != nil {
+			t.Fatalf("%s: %v\n%s", setup, err, out)
+		}
+	}
+	if out, err := sh(line); err != nil {
+		t.Errorf("%s: %v\n%s", line, err, out)
+	}
+}

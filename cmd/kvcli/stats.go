@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+
+	"github.com/foliokv/folio"
+	"github.com/spf13/cobra"
+)
+
+func newStatsCommand(c *cli) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "stats FILE [BUCKET]",
+		GroupID: groupLook,
+		Short:   "Show the shape of the trees: depth, pages, fill",
+		Long: `stats shows the size of the file, what of it is free, and for each bucket right
+inside the root, or inside BUCKET, the entries, the depth of its tree, its leaf and
+branch pages, and how full they are; the buckets inside it are included.`,
+		Example: `  kvcli stats store.db
+  kvcli stats store.db users
+  kvcli stats store.db --json`,
+		ValidArgsFunction: c.completeArguments(fileArgument, bucketArgument),
+		Args:              argCount(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := parseBucketPath(append(args, "/")[1])
+			if err != nil {
+				return err
+			}
+			facts, t, err := c.stats(cmd.Context(), args[0], path)
+			if err != nil {
+				return err
+			}
+			c.printFacts(asJSON, facts...)
+			if !asJSON && len(t.rows) > 0 {
+				c.out.WriteByte('\n')
+			}
+			c.printTable(asJSON, t)
+			return nil
+		},
+	}
+	addJSONFlag(cmd, &asJSON)
+	return cmd
+}
+
+func (c *cli) stats(parent context.Context, file string, path bucketPath) (facts []fact, t *table, err error) {
+	db, err := c.open(file, toRead, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer db.Close()
+	ctx, stop := interruptible(parent)
+	defer stop()
+	t = &table{columns: []string{"bucket", "entries", "depth", "leaf_pages", "branch_pages", "fill"}}
+	err = db.View(func(tx *folio.Tx) error {
+		bucket, err := path.find(tx)
+		if err != nil {
+			return err
+		}
+		if len(path) == 0 {
+			facts = storeFacts(db, tx)
+		} else {
+			facts = []fact{{"bucket", path}, {"entries", bucket.Count()}, {"sequence", bucket.Sequence()}}
+			t.addTree(path, bucket)
+		}
+		for name, bucket := range childBuckets(tx, bucket) {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			t.addTree(path.child(name), bucket)
+		}
+		return nil
+	})
+	return facts, t, explain(file, err)
+}
+
+// addTree adds the row for a bucket.
+func (t *table) addTree(path bucketPath, bucket *folio.Bucket) {
+	s := bucket.Stats()
+	fill := float64(s.LeafInuse+s.BranchInuse) / max(1, float64(s.LeafAlloc+s.BranchAlloc))
+	t.add(path, bucket.Count(), s.Depth, s.LeafPageN, s.BranchPageN, fraction(fill))
+}
+
+// storeFacts are the facts about the store as a whole.
+func storeFacts(db *folio.DB, tx *folio.Tx) []fact {
+	stats, pageSize := db.Stats(), db.Info().PageSize
+	inUse := stats.PageN - stats.FreePageN - stats.PendingPageN
+	return []fact{
+		{"file", db.Path()},
+		{"file_size", size(stats.FileSize)},
+		{"page_size", pageSize},
+		{"pages", stats.PageN},
+		{"pages_in_use", inUse},
+		{"free_pages", stats.FreePageN},
+		{"pending_pages", stats.PendingPageN},
+		{"in_use", size(inUse) * size(pageSize)},
+		{"txid", tx.ID()},
+	}
+}
