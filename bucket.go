@@ -624,7 +624,7 @@ func (b *Bucket) putHeader(c *Bucket) error {
 
 // takeInline makes a bucket of one small leaf an inline one.
 func (b *Bucket) takeInline() {
-	if !b.root.dirty() || !b.owns(b.root.pgno) {
+	if !b.altered(b.root.pgno) {
 		return
 	}
 	p := b.tx.db.dirty.at(b.root.pgno).buf

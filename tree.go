@@ -402,7 +402,7 @@ func (b *Bucket) rebalance() error {
 	}
 	b.shrunk = false
 	b.changes++
-	if b.owns(b.root.pgno) {
+	if b.altered(b.root.pgno) {
 		if err := b.mergeBelow(b.root.pgno); err != nil {
 			return err
 		}
@@ -432,7 +432,7 @@ func (b *Bucket) mergeBelow(pgno uint32) error {
 		return nil
 	}
 	for i := range p.count() {
-		if c := p.refPgno(i); b.owns(c) {
+		if c := p.refPgno(i); b.altered(c) {
 			if err := b.mergeBelow(c); err != nil {
 				return err
 			}
@@ -440,7 +440,7 @@ func (b *Bucket) mergeBelow(pgno uint32) error {
 	}
 	for i := 0; i < p.count(); {
 		c := p.ref(i)
-		if !b.owns(c.pgno) {
+		if !b.altered(c.pgno) {
 			i++
 			continue
 		}
@@ -464,9 +464,14 @@ func (b *Bucket) mergeBelow(pgno uint32) error {
 	return nil
 }
 
-// owns tells whether the transaction, in whatever scope, changed the page.
-func (b *Bucket) owns(pgno uint32) bool {
+// altered tells whether the transaction, in whatever scope, changed the page.
+func (b *Bucket) altered(pgno uint32) bool {
 	return pgno&dirtyBit != 0 && b.tx.db.dirty.at(pgno).scope != 0
+}
+
+// owns tells whether the innermost scope may change the page as it is.
+func (b *Bucket) owns(pgno uint32) bool {
+	return pgno&dirtyBit != 0 && b.tx.db.dirty.at(pgno).scope == b.tx.w.scope().serial
 }
 
 // mergeChild joins child i of a writable branch with a neighbour if one page takes both.
