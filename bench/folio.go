@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"iter"
 	"path/filepath"
 
 	"github.com/foliokv/folio"
@@ -69,11 +71,22 @@ func (s folioStore) Update(fn func(Writer) error) error {
 	return s.db.Update(func(tx *folio.Tx) error { return fn(folioTx{tx.Bucket(folioBucket)}) })
 }
 
+func (s folioStore) Load(pairs iter.Seq2[[]byte, []byte]) error {
+	return s.db.Update(func(tx *folio.Tx) error {
+		return tx.Bucket(folioBucket).Load(context.Background(), pairs)
+	})
+}
+
 type folioTx struct{ b *folio.Bucket }
 
 func (t folioTx) Get(key []byte) ([]byte, error) { return t.b.Get(key), nil }
 func (t folioTx) Put(key, value []byte) error    { return t.b.Put(key, value) }
 func (t folioTx) Delete(key []byte) error        { return t.b.Delete(key) }
+
+func (t folioTx) GetMany(keys [][]byte, fn func(i int, value []byte)) error {
+	t.b.GetMany(keys, fn)
+	return nil
+}
 
 func (t folioTx) Scan(from []byte, fn func(key, value []byte) bool) error {
 	c := t.b.Cursor()
