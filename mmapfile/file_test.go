@@ -62,7 +62,7 @@ func TestOpenModes(t *testing.T) {
 }
 
 func TestOpenErrors(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	for _, access := range modes {
 		_, err := mmapfile.Open(filepath.Join(dir, "missing"), access)
 		wantError(t, "missing", err, fs.ErrNotExist)
@@ -249,7 +249,7 @@ func TestMapRights(t *testing.T) {
 }
 
 func TestMapRefusesOtherKinds(t *testing.T) {
-	dir, err := os.Open(t.TempDir())
+	dir, err := os.Open(tempDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestMapRefusesOtherKinds(t *testing.T) {
 }
 
 func TestCreate(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "new")
+	path := filepath.Join(tempDir(t), "new")
 	f, err := mmapfile.Create(path, 1_000_000)
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +317,7 @@ func TestCreate(t *testing.T) {
 }
 
 func TestCreateEdges(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "new")
+	path := filepath.Join(tempDir(t), "new")
 	for _, size := range []int64{-1, math.MinInt64, math.MaxInt64, 1 << 61} {
 		if f, err := mmapfile.Create(path, size); err == nil {
 			f.Close()
@@ -515,7 +515,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestPatchTheMiddle(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ten")
+	path := filepath.Join(tempDir(t), "ten")
 	want := bytes.Repeat([]byte("0123456789abcdef"), 10<<16)
 	if err := os.WriteFile(path, want, 0o644); err != nil {
 		t.Fatal(err)

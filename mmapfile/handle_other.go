@@ -2,10 +2,7 @@
 
 package mmapfile
 
-import (
-	"fmt"
-	"os"
-)
+import "os"
 
 // duplicate opens the file again by its name: handles cannot be copied here.
 func duplicate(f *os.File, access Access) (*os.File, error) {
@@ -20,13 +17,5 @@ func duplicate(f *os.File, access Access) (*os.File, error) {
 	if access == ReadWrite {
 		flag = os.O_RDWR
 	}
-	own, err := os.OpenFile(f.Name(), flag, 0)
-	if err != nil {
-		return nil, err
-	}
-	if again, err := own.Stat(); err != nil || !os.SameFile(info, again) {
-		own.Close()
-		return nil, fmt.Errorf("the file was moved: %w", os.ErrNotExist)
-	}
-	return own, nil
+	return openSame(f.Name(), flag, info)
 }

@@ -61,7 +61,8 @@ func unlockBytes(f *os.File, off, n uint64) error {
 	err := control(f, func(fd uintptr) error {
 		return windows.UnlockFileEx(windows.Handle(fd), 0, uint32(n), uint32(n>>32), at(off))
 	})
-	if err == windows.ERROR_NOT_LOCKED {
+	switch err {
+	case windows.ERROR_NOT_LOCKED, windows.ERROR_LOCK_VIOLATION: // the second is Wine's
 		return nil
 	}
 	return err

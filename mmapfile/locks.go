@@ -33,8 +33,9 @@ func (f *File) UnlockFile() error {
 // lie past its end. n of 0 means without end. A negative off or n is ErrOutOfRange.
 //
 // Ranges that overlap contend, others do not. Locking bytes again changes their mode. A range
-// must be unlocked as it was locked: some systems (Windows) cannot unlock parts of it. An exclusive lock needs the
-// right to write the file.
+// must be unlocked as it was locked, and the ranges that one File holds must not overlap unless
+// they are the same: Windows knows no parts of a lock. An exclusive lock needs the right to
+// write the file.
 //
 // On the BSDs, where such locks belong to the process, they end when the program itself, not
 // this package, closes some other handle on the file.
@@ -133,28 +134,40 @@ func (l *lockHandle) close(f *File) error {
 	return err
 }
 
-// reopen opens the file of a handle anew, writable if possible, since exclusive locks may need that. Where it
-// can no longer be found it returns the handle itself.
+// reopen opens the file of a handle anew, writable if possible, since exclusive locks may need
+// that. Where it can no longer be found it returns the handle itself.
 func reopen(file *os.File) *os.File {
 	info, err := file.Stat()
 	if err != nil {
 		return file
 	}
-	same := func(other os.FileInfo, err error) bool { return err == nil && os.SameFile(info, other) }
 	for _, path := range pathsOf(file) {
+		// What is no regular file now may wait for ever in OpenFile.
+		if found, err := os.Stat(path); err != nil || !found.Mode().IsRegular() {
+			continue
+		}
 		for _, flag := range []int{os.O_RDWR, os.O_RDONLY} {
-			if !same(os.Stat(path)) {
-				continue
-			}
-			h, err := os.OpenFile(path, flag, 0)
-			if err != nil {
-				continue
-			}
-			if same(h.Stat()) {
+			if h, err := openSame(path, flag, info); err == nil {
 				return h
 			}
-			h.Close()
 		}
 	}
 	return file
+}
+
+// openSame opens path if it is the file that info is of.
+func openSame(path string, flag int, info os.FileInfo) (*os.File, error) {
+	h, err := os.OpenFile(path, flag, 0)
+	if err != nil {
+		return nil, err
+	}
+	found, err := h.Stat()
+	if err == nil && !os.SameFile(info, found) {
+		err = os.ErrNotExist
+	}
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
 }

@@ -109,6 +109,9 @@ func TestLockRange(t *testing.T) {
 	}
 	wantFile(t, path, "0123456789") // locks keep nobody from reading
 	b.Close()
+	if err := a.UnlockRange(1_000_000, 0); err != nil {
+		t.Error(err)
+	}
 	lock(a, 0, 0, true, nil)
 }
 

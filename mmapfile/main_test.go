@@ -121,6 +121,9 @@ func startChild(t testing.TB, part, path string) *child {
 		t.Fatal(err)
 	}
 	c := &child{cmd: exec.Command(self)}
+	if emulator := os.Getenv("MMAPFILE_EMULATOR"); emulator != "" {
+		c.cmd = exec.Command(emulator, self)
+	}
 	c.cmd.Env = append(os.Environ(), "MMAPFILE_CHILD="+part, "MMAPFILE_PATH="+path)
 	c.cmd.Stderr = os.Stderr
 	stdin, err := c.cmd.StdinPipe()
@@ -168,10 +171,30 @@ func (c *child) crash(t testing.TB) {
 	c.cmd.Wait()
 }
 
+// tempDir makes a directory for files. It is t.TempDir without os.RemoveAll, which Wine 8 does
+// not carry out.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mmapfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		entries, err := os.ReadDir(dir)
+		for _, e := range entries {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+		if err := errors.Join(err, os.Remove(dir)); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 // tempPath writes content to a new file.
 func tempPath(t testing.TB, content string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "data")
+	path := filepath.Join(tempDir(t), "data")
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
