@@ -1,6 +1,7 @@
 package folio_test
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		*folio.Rounds = 1
+	}
 	goleak.VerifyTestMain(m)
 }
 

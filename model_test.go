@@ -58,11 +58,7 @@ func TestModel(t *testing.T) {
 			for _, p := range workload.Profiles {
 				t.Run(fmt.Sprintf("%s/%dK/%s", m.name, size>>10, p.Name), func(t *testing.T) {
 					t.Parallel()
-					rounds := uint64(6)
-					if testing.Short() {
-						rounds = 2
-					}
-					for s := range rounds {
+					for s := range uint64(*folio.Rounds) {
 						runModel(t, m, &folio.Options{PageSize: size, Verify: folio.Verify(s % 2)}, *folio.Seed+s, p)
 					}
 				})
@@ -93,8 +89,8 @@ func TestModelDeferred(t *testing.T) {
 	for _, p := range workload.Profiles {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
-			for s := range uint64(4) {
-				o := &folio.Options{Durability: folio.Deferred, FlushInterval: []time.Duration{-1, time.Millisecond}[s%2], FlushBytes: []int64{0, 20000}[s/2]}
+			for s := range uint64(2 * *folio.Rounds) {
+				o := &folio.Options{Durability: folio.Deferred, FlushInterval: []time.Duration{-1, time.Millisecond}[s%2], FlushBytes: []int64{0, 20000}[s/2%2]}
 				runModel(t, media[1], o, *folio.Seed+s, p)
 			}
 		})
@@ -106,7 +102,7 @@ func TestModelSpilling(t *testing.T) {
 	for _, p := range workload.Profiles {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
-			for s := range uint64(4) {
+			for s := range uint64(2 * *folio.Rounds) {
 				runModel(t, media[s%2], &folio.Options{DirtyLimit: 40 << 10}, *folio.Seed+s, p)
 			}
 		})
@@ -115,10 +111,7 @@ func TestModelSpilling(t *testing.T) {
 
 // Every list of a few steps, on the shortest way to each corner of the code.
 func TestModelExhaustive(t *testing.T) {
-	steps := 3
-	if testing.Short() {
-		steps = 2
-	}
+	steps := min(2**folio.Rounds-1, 3)
 	n := 0
 	for ops := range workload.Exhaustive(steps) {
 		n++
