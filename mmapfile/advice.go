@@ -37,9 +37,10 @@ func (a Advice) String() string {
 	return names[a]
 }
 
-// Advise gives advice about the whole map. Advice never changes contents, and what the
-// platform does not know it ignores (Windows knows WillNeed only, Linux alone HugePage). DontNeed on Copy and
-// anonymous maps, where it would destroy contents, is errors.ErrUnsupported on every platform.
+// Advise gives advice about the whole map. Advice never changes contents, and what the platform
+// does not know it ignores (Windows knows WillNeed only, Linux alone HugePage). DontNeed on Copy
+// and anonymous maps, where it would destroy contents, is errors.ErrUnsupported on every
+// platform.
 func (f *File) Advise(a Advice) error {
 	return f.hold("advise", func() error {
 		switch {
@@ -66,8 +67,9 @@ func (f *File) Unlock() error {
 }
 
 // Resident tells how many of the map's pages are in memory, out of how many: those the system
-// has in its cache, or on Windows, those in this process's working set. Linux counts all pages of a file that this
-// user may not write as resident. OpenBSD does not tell: errors.ErrUnsupported.
+// has in its cache, or on Windows, those in this process's working set. Linux counts all pages
+// of a file that this user may not write as resident. OpenBSD does not tell:
+// errors.ErrUnsupported.
 func (f *File) Resident() (pages, total int, err error) {
 	err = f.hold("resident", func() error {
 		return f.ifMapped(func(b []byte) error {

@@ -16,8 +16,8 @@ import (
 // search in (Find, ReadRune). It must be closed, and must not be copied.
 //
 // All methods may be called by several goroutines at once and beside Close, except that the
-// caller has to keep writes apart from other uses of the same bytes, and that those who share the position
-// share it. What Bytes returned does not know of Close and Resize: see there.
+// caller has to keep writes apart from other uses of the same bytes, and that those who share
+// the position share it. What Bytes returned does not know of Close and Resize: see there.
 //
 // A fault within a method (the file was cut short under the map, the disk could not be read) is
 // returned as a *FaultError; code that works on Bytes can have the same by Guard.
@@ -70,8 +70,9 @@ func Open(path string, access Access) (*File, error) {
 }
 
 // Create makes a new file of size bytes, all zero, and maps it ReadWrite. The space is not
-// allocated before it is written to: a full disk shows as a fault then. If path exists already the error
-// is fs.ErrExist; after any other failure there is no file at path. The file's mode is 0o666 before umask.
+// allocated before it is written to: a full disk shows as a fault then. If path exists already
+// the error is fs.ErrExist; after any other failure there is no file at path. The file's mode is
+// 0o666 before umask.
 func Create(path string, size int64) (*File, error) {
 	fail := func(err error) (*File, error) { return nil, wrap("create", path, err) }
 	if size < 0 || size > maxMap {
@@ -96,7 +97,8 @@ func Create(path string, size int64) (*File, error) {
 }
 
 // Map maps length bytes of f from offset on, any offset; a length of 0 means to the end of the
-// file. Where offset+length lies past the end, ReadWrite extends the file, and the other modes fail with ErrOutOfRange.
+// file. Where offset+length lies past the end, ReadWrite extends the file, and the other modes
+// fail with ErrOutOfRange.
 //
 // f must be a regular file, open for reading, and for writing too if access is ReadWrite. It
 // may be closed at once: the File has a handle of its own. The position of f is neither used
@@ -337,7 +339,8 @@ func (f *File) change(op string, fn func(data []byte) error) error {
 	})
 }
 
-// release gives the memory back, having written it to the file where the platform does not do that by itself.
+// release gives the memory back, having written it to the file where the platform does not do
+// that by itself.
 func (f *File) release() error {
 	if len(f.mapped) == 0 {
 		return nil

@@ -32,8 +32,8 @@ func (e *FaultError) Unwrap() error { return e.Err }
 // What fn had done by then stays done, so fn must release what it holds by defer.
 //
 // Guard nests, and may be used by many goroutines. All other panics pass through, so do nil
-// pointers and runtime.Goexit. A page is the smallest unit of a fault: where a file was cut short within a page,
-// the rest of that page reads as zeros and does not fault.
+// pointers and runtime.Goexit. A page is the smallest unit of a fault: where a file was cut
+// short within a page, the rest of that page reads as zeros and does not fault.
 func Guard(fn func() error) (err error) {
 	old := debug.SetPanicOnFault(true)
 	defer func() {

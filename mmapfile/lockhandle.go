@@ -9,10 +9,11 @@ import (
 // that takes longer than timeout: 0 tries once, a negative one waits for ever.
 //
 // The lock belongs to the open handle: every other handle on the file contends with it, also in
-// the same process, and opening and closing others does not release it. It is advisory: it
-// keeps nobody from reading or writing the file, only from locking it. It ends with UnlockHandle, when f is closed or when the
-// process ends, however it ends. Locking a handle that holds the lock changes its mode, which is not atomic:
-// another may get in between, and if the change fails the old lock may be lost.
+// the same process, and opening and closing others does not release it. It is advisory: it keeps
+// nobody from reading or writing the file, only from locking it. It ends with UnlockHandle, when
+// f is closed or when the process ends, however it ends. Locking a handle that holds the lock
+// changes its mode, which is not atomic: another may get in between, and if the change fails the
+// old lock may be lost.
 //
 // On platforms without file locks (plan9, js) it works among the handles of this process, and
 // only UnlockHandle ends it.

@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
-// LockFile locks the file, shared or exclusive, and returns ErrTimeout if that takes longer
-// than timeout: 0 tries once, a negative one waits for ever. LockFile on a File that holds the
-// lock changes its mode, which is not atomic: another may get in between, and if the change fails the old lock may
-// be lost.
+// LockFile locks the file, shared or exclusive, and returns ErrTimeout if that takes longer than
+// timeout: 0 tries once, a negative one waits for ever. LockFile on a File that holds the lock
+// changes its mode, which is not atomic: another may get in between, and if the change fails the
+// old lock may be lost.
 //
 // The lock belongs to this File: all other Files and processes contend with it. It ends with
-// UnlockFile, Close, or the process, however that ends. Other handles on the file opened and closed in the
-// process do not affect it, and child processes do not inherit it. It is advisory: it keeps nobody from using the
-// file, only from locking it. LockFile and LockHandle see each other; LockFile and LockRange do not, except
-// on macOS and the BSDs, where the two exclude each other even on one File.
+// UnlockFile, Close, or the process, however that ends. Other handles on the file opened and
+// closed in the process do not affect it, and child processes do not inherit it. It is advisory:
+// it keeps nobody from using the file, only from locking it. LockFile and LockHandle see each
+// other; LockFile and LockRange do not, except on macOS and the BSDs, where the two exclude each
+// other even on one File.
 //
 // On platforms without file locks (plan9, js) it works within this process.
 func (f *File) LockFile(exclusive bool, timeout time.Duration) error {
@@ -96,7 +97,8 @@ func (f *File) unlockBy(unlock func(h *os.File) error) error {
 }
 
 // A lockHandle is the handle that a File's locks belong to. It is opened anew, with the first
-// lock, because the one that maps may be shared: a handle given to Map shares its locks with all its duplicates.
+// lock, because the one that maps may be shared: a handle given to Map shares its locks with all
+// its duplicates.
 type lockHandle struct {
 	mu sync.Mutex
 	h  *os.File

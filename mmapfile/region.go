@@ -51,8 +51,12 @@ func (r *Region) Bytes() []byte { return r.bytes }
 
 // Refresh makes what was written to n bytes of the file from off on visible in Bytes, where
 // maps do not show writes by themselves: on OpenBSD, and on platforms without maps. Elsewhere it
-// does nothing. Parts of the range outside the region are ignored.
+// does nothing. Parts of the range outside the region are ignored. After Close the error is
+// ErrClosed.
 func (r *Region) Refresh(off, n int64) error {
+	if r.bytes == nil {
+		return wrap("refresh", r.file.Name(), ErrClosed)
+	}
 	size := int64(len(r.bytes))
 	if off < 0 || n <= 0 || off >= size {
 		return nil

@@ -73,6 +73,7 @@ func TestReserveOutlivesHandle(t *testing.T) {
 	if r.Bytes() != nil {
 		t.Fatal("bytes after Close")
 	}
+	wantError(t, "refresh after Close", r.Refresh(0, 1), mmapfile.ErrClosed)
 }
 
 func TestRegionRefreshShowsWrites(t *testing.T) {

@@ -6,9 +6,9 @@ import (
 	"math"
 )
 
-// Resize makes the map size bytes long, and the file long enough to end with it; added bytes
-// are zero. Slices of Bytes taken before must not be used afterwards. Advice and Lock do not carry over.
-// A position past the new end moves to it. A size of 0 is allowed.
+// Resize makes the map size bytes long, and the file long enough to end with it; added bytes are
+// zero. Slices of Bytes taken before must not be used afterwards. Advice and Lock do not carry
+// over. A position past the new end moves to it. A size of 0 is allowed.
 //
 // ReadOnly and Copy maps fail with ErrReadOnly. The map must reach to the end of the file, or be
 // one of the whole file that others have made longer meanwhile, and not cut off what they added;

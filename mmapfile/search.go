@@ -2,9 +2,10 @@ package mmapfile
 
 import "bytes"
 
-// Find returns the index, counted from the start of the map, of the first occurrence of sub
-// that lies between start and end; -1 if there is none. end is exclusive, and a negative one
-// means the end of the map. A range that goes beyond the map is cut to it. An empty sub is found at start.
+// Find returns the index, counted from the start of the map, of the first occurrence of sub that
+// lies between start and end; -1 if there is none. end is exclusive, and a negative one means
+// the end of the map. A range that goes beyond the map is cut to it. An empty sub is found at
+// start.
 //
 // Regular expressions can be matched against Bytes, or against the File itself as an
 // io.RuneReader.
@@ -18,7 +19,8 @@ func (f *File) FindLast(sub []byte, start, end int) (int, error) {
 }
 
 // Move copies count bytes from src to dst within the map; the two may overlap. If either range
-// lies outside the map the error is ErrOutOfRange and nothing is changed. On a ReadOnly map it is ErrReadOnly.
+// lies outside the map the error is ErrOutOfRange and nothing is changed. On a ReadOnly map it
+// is ErrReadOnly.
 func (f *File) Move(dst, src, count int) error {
 	return f.change("move", func(data []byte) error {
 		if !within(len(data), dst, count) || !within(len(data), src, count) {

@@ -69,8 +69,8 @@ func (f *File) ReadRune() (r rune, size int, err error) {
 }
 
 // ReadLine reads from the position to the next '\n', which is part of the result, and moves the
-// position behind it. A last line without '\n' comes with io.EOF; at the end of the map it returns nil and io.EOF. The
-// result is a copy and may be kept.
+// position behind it. A last line without '\n' comes with io.EOF; at the end of the map it
+// returns nil and io.EOF. The result is a copy and may be kept.
 func (f *File) ReadLine() (line []byte, err error) {
 	err = f.atPos("read", func(rest []byte) error {
 		if len(rest) == 0 {
@@ -149,9 +149,9 @@ func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// WriteTo writes everything from the position to the end of the map to w, and moves the
-// position behind what w took. w gets copies, which it may keep no longer than io.Writer allows, and may use the
-// map itself.
+// WriteTo writes everything from the position to the end of the map to w, and moves the position
+// behind what w took. w gets copies, which it may keep no longer than io.Writer allows, and may
+// use the map itself.
 func (f *File) WriteTo(w io.Writer) (total int64, err error) {
 	buf := make([]byte, min(256<<10, f.Len()+1))
 	for {
