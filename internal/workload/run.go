@@ -73,7 +73,11 @@ func Run(c Config, ops []Op) error {
 	r.store.errName = r.storeErr
 	r.setModel(c.State)
 	err := r.run()
-	if err == nil || errors.Is(err, errEnd) {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, errEnd) {
+		r.endReads() // errors have no one to go to
 		return nil
 	}
 	return &Mismatch{At: max(0, r.next-1), Ops: ops, Seed: c.Seed, Err: err}
