@@ -144,18 +144,18 @@ func TestCloseEndsWaitForLock(t *testing.T) {
 }
 
 func TestCrashReleasesLocks(t *testing.T) {
-	path := tempPath(t, "content")
-	f := open(t, path, mmapfile.ReadWrite)
-	c := startChild(t, "lock", path)
-	c.waitReady(t)
-	wantError(t, "file", f.LockFile(false, 0), mmapfile.ErrTimeout)
-	if !posixLocks { // where both kinds of lock are one, the first stands for the second
-		wantError(t, "range", f.LockRange(9, 1, false, 0), mmapfile.ErrTimeout)
+	for part, lock := range map[string]func(f *mmapfile.File, timeout time.Duration) error{
+		"lock file":  func(f *mmapfile.File, timeout time.Duration) error { return f.LockFile(true, timeout) },
+		"lock range": func(f *mmapfile.File, timeout time.Duration) error { return f.LockRange(9, 1, true, timeout) },
+	} {
+		path := tempPath(t, "content")
+		f := open(t, path, mmapfile.ReadWrite)
+		c := startChild(t, part, path)
+		c.waitReady(t)
+		wantError(t, part, lock(f, 0), mmapfile.ErrTimeout)
+		c.crash(t)
+		wantError(t, part+", after the crash", lock(f, 10*time.Second), nil)
 	}
-	c.crash(t)
-	wantError(t, "file, after the crash", f.LockFile(true, 10*time.Second), nil)
-	f.UnlockFile()
-	wantError(t, "range, after the crash", f.LockRange(0, 10, true, 10*time.Second), nil)
 }
 
 func TestChildrenDoNotInheritLocks(t *testing.T) {

@@ -38,15 +38,19 @@ const childCount = 500_000
 // children are what a second process does in a test. Each says "ready" when it has done its
 // part, and then waits for its standard input to end.
 var children = map[string]func(path string) error{
-	"lock": func(path string) error {
+	"lock file": func(path string) error {
 		f, err := mmapfile.Open(path, mmapfile.ReadWrite)
-		if err != nil {
-			return err
+		if err == nil {
+			err = f.LockFile(true, 0)
 		}
-		if err := errors.Join(f.LockFile(true, 0), f.LockRange(0, 10, true, 0)); err != nil {
-			return err
+		return errors.Join(err, ready())
+	},
+	"lock range": func(path string) error {
+		f, err := mmapfile.Open(path, mmapfile.ReadWrite)
+		if err == nil {
+			err = f.LockRange(0, 10, true, 0)
 		}
-		return ready()
+		return errors.Join(err, ready())
 	},
 	"wait": func(path string) error { return ready() },
 	"count with lock": func(path string) error {
