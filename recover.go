@@ -63,7 +63,7 @@ func (db *DB) unborn(slots [2]slot, size int64) (bool, error) {
 	switch {
 	case born(slots[0]) || born(slots[1]):
 		return false, nil
-	case slots[0].err == nil && slots[1].err == nil:
+	case slots[0].err == nil && slots[1].err == nil && size >= slots[0].meta.length():
 		return false, nil
 	case size == 0 && db.readOnly:
 		return false, fmt.Errorf("%w: the file is empty", ErrInvalid)
