@@ -436,7 +436,7 @@ func (c *checker) space() {
 			freed = append(freed, s.freed...)
 		}
 	}
-	durable, logState := c.db.durable, c.db.log.head
+	durable := c.db.durable
 	c.db.unlockUnless(c.tx.writable)
 	switch {
 	case c.tx.writable:
@@ -450,7 +450,7 @@ func (c *checker) space() {
 		c.disjoint(a.free)
 	}
 	if !c.tx.writable && durable.txid == c.tx.snap.txid {
-		c.logOnDisk(logState, durable)
+		c.logOnDisk(durable)
 	}
 }
 
@@ -503,9 +503,9 @@ func (c *checker) cover(hwm uint32) {
 
 // logOnDisk checks that the free log of the durable state says that exactly what it does not
 // reach is free.
-func (c *checker) logOnDisk(head ref, s *snapshot) {
+func (c *checker) logOnDisk(s *snapshot) {
 	c.cover(s.hwm)
-	m := meta{log: head, hwm: s.hwm}
+	m := meta{log: s.log, hwm: s.hwm}
 	pages, err := c.db.readLog(m)
 	if err != nil {
 		c.damage(err, nil)

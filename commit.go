@@ -323,7 +323,7 @@ func (db *DB) publish(s *snapshot) {
 		return // closing
 	}
 	if s.m != db.m {
-		s = &snapshot{s.txid, s.root, s.hwm, db.m}
+		s = &snapshot{s.txid, s.root, s.log, s.hwm, db.m}
 		if db.head.txid == s.txid {
 			db.head = s
 		}
@@ -697,7 +697,7 @@ func (s *sealer) settle(needed []uint64) {
 		db.alloc.retire(s.old, txid, needed)
 		db.log, db.delta = *s.log, newDelta()
 	}
-	db.head = &snapshot{txid, s.root, db.alloc.hwm, db.m}
+	db.head = &snapshot{txid, s.root, db.log.head, db.alloc.hwm, db.m}
 	db.root = s.root
 	if g.last == 0 {
 		return

@@ -83,6 +83,7 @@ func (m *mapping) pageOf(addr uintptr) (uint32, bool) {
 type snapshot struct {
 	txid uint64
 	root ref
+	log  ref // newest page of the free log; of an older state if sealed without a meta
 	hwm  uint32
 	m    *mapping
 }

@@ -316,7 +316,7 @@ func (db *DB) start(m meta, at int, next uint64, size int64) error {
 	}
 	db.alloc = newAllocator(m.hwm, db.maxPages())
 	db.alloc.free, db.log = free, log
-	s := &snapshot{txid: m.txid, root: m.root, hwm: m.hwm, m: db.m}
+	s := &snapshot{txid: m.txid, root: m.root, log: m.log, hwm: m.hwm, m: db.m}
 	db.root, db.head, db.durable = m.root, s, s
 	db.published.Store(s)
 	return nil
