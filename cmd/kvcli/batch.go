@@ -1,10 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
-	"maps"
-	"slices"
 
 	"github.com/foliokv/folio"
 )
@@ -18,7 +17,7 @@ type batchWriter struct {
 	db         *folio.DB
 	path       bucketPath // of the bucket that pairs go to
 	maxEntries int
-	progress   *progress
+	resume     bool // pairs that are there with the same value are not stored again
 
 	tx           *folio.Tx // nil between batches
 	bucket       *folio.Bucket
@@ -26,15 +25,8 @@ type batchWriter struct {
 	batchBytes   int64 // of values
 	batchKeys    int64 // bytes of keys
 
-	entries int64 // committed
-	bytes   int64 // of values, committed
-	skipped tally
+	loaded // what is committed
 }
-
-// A tally counts things by what they are.
-type tally map[string]int64
-
-func (t tally) names() []string { return slices.Sorted(maps.Keys(t)) }
 
 // beginBucket makes a bucket; the pairs that follow go there.
 func (w *batchWriter) beginBucket(path bucketPath, sequence uint64) error {
@@ -49,20 +41,19 @@ func (w *batchWriter) beginBucket(path bucketPath, sequence uint64) error {
 
 // put stores a pair.
 func (w *batchWriter) put(key, value []byte) error {
-	return w.add(key, int64(len(value)), func(b *folio.Bucket) error { return b.Put(key, value) })
+	return w.add(key, int64(len(value)), func(b *folio.Bucket) error {
+		if w.resume {
+			if old := b.Get(key); old != nil && bytes.Equal(old, value) {
+				return nil
+			}
+		}
+		return b.Put(key, value)
+	})
 }
 
 // putReader stores a pair whose value is read from r.
 func (w *batchWriter) putReader(key []byte, r io.Reader, size int64) error {
 	return w.add(key, size, func(b *folio.Bucket) error { return b.PutReader(key, r, size) })
-}
-
-// skip counts something of the source that is not stored.
-func (w *batchWriter) skip(what string) {
-	if w.skipped == nil {
-		w.skipped = tally{}
-	}
-	w.skipped[what]++
 }
 
 func (w *batchWriter) add(key []byte, valueSize int64, store func(*folio.Bucket) error) error {

@@ -25,10 +25,7 @@ appears when it is complete, and one that exists is never overwritten.`,
 		ValidArgsFunction: c.completeArguments(fileArgument, fileArgument, bucketArgument),
 		Args:              argCount(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			paths := []bucketPath{nil}
-			if len(args) > 2 {
-				paths = nil
-			}
+			var paths []bucketPath
 			for _, arg := range args[min(2, len(args)):] {
 				path, err := parseBucket(arg)
 				if err != nil {
@@ -39,12 +36,13 @@ appears when it is complete, and one that exists is never overwritten.`,
 			return c.copyStore(cmd.Context(), args[0], args[1], paths, options)
 		},
 	}
+	options.batch = 100_000
 	cmd.Flags().IntVar(&options.pageSize, "page-size", 0, "bytes in a page of the new store (default that of the old one)")
 	addJSONFlag(cmd, &options.json)
 	return cmd
 }
 
-// copyStore makes the store in the file to of the buckets in the file from.
+// copyStore makes the store in the file to of the buckets at the paths, or of all.
 func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketPath, options load) error {
 	db, err := c.open(from, toRead, nil)
 	if err != nil {
@@ -57,10 +55,12 @@ func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketP
 	if options.pageSize == 0 {
 		options.pageSize = db.Info().PageSize
 	}
-	options.batch = 100_000
 	progress := c.newProgress("copying", -1, true)
 	defer progress.finish()
 	err = createWhole(to, func(partial string) error {
+		if len(paths) == 0 {
+			return c.compact(ctx, db, partial, options)
+		}
 		return c.fillStore(ctx, partial, options, func(w *batchWriter) error {
 			return explain(from, db.View(func(tx *folio.Tx) error {
 				return copyBuckets(ctx, tx, paths, &countingSink{w, progress})
@@ -83,6 +83,19 @@ func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketP
 		fact{"size_after", size(after.Size())},
 		fact{"seconds", seconds(time.Since(start))})
 	return nil
+}
+
+// compact copies all of a store to the new one in the file to.
+func (c *cli) compact(ctx context.Context, from *folio.DB, to string, options load) error {
+	db, err := c.open(to, toCreate, &folio.Options{PageSize: options.pageSize})
+	if err != nil {
+		return err
+	}
+	err = cause(ctx, from.Compact(ctx, db))
+	if closeErr := db.Close(); err == nil {
+		err = closeErr
+	}
+	return explain(from.Path(), err)
 }
 
 func copyBuckets(ctx context.Context, tx *folio.Tx, paths []bucketPath, sink contentSink) error {

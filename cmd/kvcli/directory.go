@@ -67,7 +67,7 @@ const (
 )
 
 // each stores the files in the order of the walk, while others are being read.
-func (d *dirSource) each(w *batchWriter) error {
+func (d *dirSource) each(w *feed) error {
 	store, err := os.Stat(d.store)
 	if err != nil {
 		return err
@@ -158,13 +158,13 @@ func (e *dirEntry) read() {
 }
 
 // load stores the file.
-func (e *dirEntry) load(w *batchWriter) error {
+func (e *dirEntry) load(w *feed) error {
 	<-e.ready
 	switch {
 	case e.err != nil:
 		return e.err
 	case e.skipped != "":
-		w.skip(e.skipped)
+		w.skipped[e.skipped]++
 		return nil
 	}
 	defer w.progress.advance(e.size)

@@ -91,18 +91,19 @@ func (d *dumpWriter) writeLine() error {
 	return err
 }
 
-// appendDumpField appends data as text, or as % and base64 where escapes would take most of
-// the room.
+// appendDumpField appends data as text, or as % and base64 if in the beginning of the data
+// escapes would take most of the room.
 func appendDumpField(dst, data []byte) []byte {
-	start := len(dst)
-	dst = appendEscaped(dst, data, "")
-	if len(dst)-start > 2*len(data)+16 {
+	start, sample := len(dst), data[:min(len(data), 1024)]
+	dst = appendEscaped(dst, sample, "")
+	if len(dst)-start > 2*len(sample)+16 {
 		return base64.StdEncoding.AppendEncode(append(dst[:start], '%'), data)
 	}
+	dst = dst[:start]
 	if len(data) > 0 && data[0] == '%' {
-		dst = append(append(dst[:start], '\\'), appendEscaped(nil, data, "")...)
+		dst = append(dst, '\\')
 	}
-	return dst
+	return appendEscaped(dst, data, "")
 }
 
 func parseDumpField(field string) ([]byte, error) {

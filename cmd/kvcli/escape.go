@@ -14,6 +14,14 @@ import (
 // ASCII characters in special, \n \t \r, and \xNN for every other byte.
 func appendEscaped(dst, data []byte, special string) []byte {
 	for len(data) > 0 {
+		plain := 0
+		for plain < len(data) && isPlain(data[plain], special) {
+			plain++
+		}
+		dst = append(dst, data[:plain]...)
+		if data = data[plain:]; len(data) == 0 {
+			break
+		}
 		r, size := utf8.DecodeRune(data)
 		switch {
 		case r == '\\' || r < utf8.RuneSelf && strings.ContainsRune(special, r):
@@ -26,7 +34,7 @@ func appendEscaped(dst, data []byte, special string) []byte {
 			dst = append(dst, `\r`...)
 		case r == utf8.RuneError && size == 1, !unicode.IsPrint(r):
 			for _, b := range data[:size] {
-				dst = fmt.Appendf(dst, `\x%02x`, b)
+				dst = append(dst, '\\', 'x', hexDigits[b>>4], hexDigits[b&15])
 			}
 		default:
 			dst = append(dst, data[:size]...)
@@ -34,6 +42,13 @@ func appendEscaped(dst, data []byte, special string) []byte {
 		data = data[size:]
 	}
 	return dst
+}
+
+const hexDigits = "0123456789abcdef"
+
+// isPlain tells that a byte stands for itself: ASCII that is printable and needs no backslash.
+func isPlain(b byte, special string) bool {
+	return ' ' <= b && b <= '~' && b != '\\' && (special == "" || strings.IndexByte(special, b) < 0)
 }
 
 // quote shows data in double quotes, safely for a terminal.

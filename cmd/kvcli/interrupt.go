@@ -30,3 +30,11 @@ func interruptible(parent context.Context) (context.Context, func()) {
 		cancel(nil)
 	}
 }
+
+// cause is err, or what ended ctx if that is why there is an error.
+func cause(ctx context.Context, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return context.Cause(ctx)
+	}
+	return err
+}

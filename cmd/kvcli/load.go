@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 type load struct {
 	batch    int
 	jobs     int
+	sorted   bool
+	resume   bool
 	pageSize int
 	json     bool
 	dump     bool
@@ -41,7 +44,12 @@ missing, and keys that are there already get the new value.
   -             lines KEY, tab, VALUE from standard input; --type reads tables from there
 
 Rows go in by transactions of --batch entries or 8 MiB, whichever comes first. Whoever
-interrupts the command keeps what was committed; the same command again completes it.
+interrupts the command keeps what was committed; the same command again completes it,
+with --resume without writing again what is there.
+
+--sorted is faster where the rows come in the order of their keys, behind those that
+are in the bucket: it fills pages one after the other, in one transaction; a row out of
+order, as any other error, leaves the bucket as it was.
 
 With --dump the new store NEW is made from what 'kvcli dump' wrote, on standard input or
 in SOURCE: whole, or not at all.
@@ -49,6 +57,7 @@ in SOURCE: whole, or not at all.
 ` + bucketPathHelp,
 		Example: `  kvcli load store.db src ./src
   kvcli load store.db people people.tsv
+  kvcli load store.db people people.tsv --sorted
   kvcli load store.db people people.csv --header --key name
   kvcli load store.db people people.jsonl --key name
   kvcli dump store.db | kvcli load --dump restored.db
@@ -71,6 +80,9 @@ in SOURCE: whole, or not at all.
 			if min(l.batch, l.jobs) < 1 {
 				return usagef(cmd, "--batch and --jobs take numbers from 1 on")
 			}
+			if l.sorted && l.resume {
+				return usagef(cmd, "--sorted and --resume exclude each other: a sorted load is stored whole or not at all")
+			}
 			return l.run(cmd.Context(), c, args[0], path, args[2])
 		},
 	}
@@ -78,6 +90,8 @@ in SOURCE: whole, or not at all.
 	flags.IntVar(&l.batch, "batch", 1000, "entries in a transaction, at most")
 	flags.IntVar(&l.jobs, "jobs", 4, "files of a directory to read at a time")
 	flags.IntVar(&l.pageSize, "page-size", 0, "bytes in a page of a new store: 4096 to 65536, a power of two")
+	flags.BoolVar(&l.sorted, "sorted", false, "the rows come in the order of their keys")
+	flags.BoolVar(&l.resume, "resume", false, "do not store again what is there with the same value")
 	flags.BoolVar(&l.dump, "dump", false, "make a new store from a dump")
 	flags.StringVar(&l.table.kind, "type", "", "what SOURCE is, whatever its name says: dir, tsv, csv, jsonl")
 	flags.StringVar(&l.table.key, "key", "", "the field that is the key: a number from 1 on, or a name (default the first)")
@@ -103,36 +117,106 @@ func (l *load) run(parent context.Context, c *cli, file string, path bucketPath,
 	if c.errTerminal {
 		total = src.size()
 	}
-	w := &batchWriter{ctx: ctx, db: db, path: path, maxEntries: l.batch, progress: c.newProgress("loading", total, true)}
+	w := &feed{ctx: ctx, progress: c.newProgress("loading", total, true), skipped: tally{}}
 	defer w.progress.finish()
-	err = src.each(w)
-	if err == nil {
-		err = w.finish()
+	fill := l.fillByBatches
+	if l.sorted {
+		fill = l.fillSorted
 	}
-	w.abort()
-	committed := time.Since(start)
+	loaded, err := fill(w, db, path, src)
+	took := time.Since(start)
 	if closeErr := db.Close(); err == nil {
 		err = closeErr
 	}
 	if errors.Is(err, errInterrupted) {
-		return fmt.Errorf("%s: interrupted: %d %s are stored; the same command again completes the load", file, w.entries, src.noun())
+		return fmt.Errorf("%s: interrupted: %d %s are stored; the same command again completes the load", file, loaded.entries, src.noun())
 	}
 	if err != nil {
-		return explain(file, fmt.Errorf("%w (%d %s are stored)", err, w.entries, src.noun()))
+		return explain(file, fmt.Errorf("%w (%d %s are stored)", err, loaded.entries, src.noun()))
 	}
-	return l.report(c, file, w, src, committed)
+	return l.report(c, file, w, src, loaded, took)
 }
 
-func (l *load) report(c *cli, file string, w *batchWriter, src source, took time.Duration) error {
+// loaded is how much of a source was stored.
+type loaded struct {
+	entries int64
+	bytes   int64 // of values
+}
+
+// fillByBatches stores what the source holds by transactions of bounded size.
+func (l *load) fillByBatches(w *feed, db *folio.DB, path bucketPath, src source) (loaded, error) {
+	batches := &batchWriter{ctx: w.ctx, db: db, path: path, maxEntries: l.batch, resume: l.resume}
+	w.pairWriter = batches
+	err := src.each(w)
+	if err == nil {
+		err = batches.finish()
+	}
+	batches.abort()
+	return batches.loaded, err
+}
+
+// fillSorted stores what the source holds, which is in the order of the keys, in one
+// transaction straight into full pages.
+func (l *load) fillSorted(w *feed, db *folio.DB, path bucketPath, src source) (loaded, error) {
+	var all sortedWriter
+	err := db.Update(func(tx *folio.Tx) error {
+		bucket, err := path.create(tx)
+		if err != nil {
+			return err
+		}
+		var srcErr error
+		err = bucket.Load(w.ctx, func(yield func(key, value []byte) bool) {
+			all.yield = yield
+			w.pairWriter = &all
+			srcErr = src.each(w)
+		})
+		if srcErr != nil && !errors.Is(srcErr, errLoadEnded) {
+			return srcErr
+		}
+		return err
+	})
+	if err == nil {
+		return all.loaded, nil
+	}
+	return loaded{}, cause(w.ctx, err)
+}
+
+// errLoadEnded tells a source that no more pairs are taken; Bucket.Load says why.
+var errLoadEnded = errors.New("the load has ended")
+
+// A sortedWriter gives pairs to Bucket.Load.
+type sortedWriter struct {
+	yield func(key, value []byte) bool
+	loaded
+}
+
+func (s *sortedWriter) put(key, value []byte) error {
+	if !s.yield(key, value) {
+		return errLoadEnded
+	}
+	s.entries++
+	s.bytes += int64(len(value))
+	return nil
+}
+
+func (s *sortedWriter) putReader(key []byte, r io.Reader, size int64) error {
+	value := make([]byte, size)
+	if _, err := io.ReadFull(r, value); err != nil {
+		return err
+	}
+	return s.put(key, value)
+}
+
+func (l *load) report(c *cli, file string, w *feed, src source, done loaded, took time.Duration) error {
 	info, err := os.Stat(file)
 	if err != nil {
 		return err
 	}
 	facts := []fact{
-		{src.noun(), w.entries},
-		{"bytes", size(w.bytes)},
+		{src.noun(), done.entries},
+		{"bytes", size(done.bytes)},
 		{"seconds", seconds(took)},
-		{"rate", rateOf(w.bytes, took)},
+		{"rate", rateOf(done.bytes, took)},
 		{"file_size", size(info.Size())},
 	}
 	for _, what := range w.skipped.names() {

@@ -122,6 +122,7 @@ func TestExamples(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("the examples are written for a shell")
 	}
+	fixture := exampleFixture(t)
 	var examine func(cmd *cobra.Command)
 	examine = func(cmd *cobra.Command) {
 		for _, sub := range cmd.Commands() {
@@ -135,35 +136,43 @@ func TestExamples(t *testing.T) {
 				t.Fatal("its help has no example")
 			}
 			for line := range strings.Lines(cmd.Example) {
-				runExample(t, strings.TrimSpace(line))
+				runExample(t, fixture, strings.TrimSpace(line))
 			}
 		})
 	}
 	examine(newRootCommand(newCLI(os.Stdin, os.Stdout, os.Stderr)))
 }
 
-// runExample runs a line of help in a directory that has what the examples speak of.
-func runExample(t *testing.T, line string) {
+// exampleFixture makes a directory that has what the examples speak of.
+func exampleFixture(t *testing.T) string {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/example")); err != nil {
 		t.Fatal(err)
 	}
-	sh := func(line string) ([]byte, error) {
-		cmd := exec.Command("sh", "-c", line)
-		cmd.Dir = dir
-		return cmd.CombinedOutput()
-	}
-	for _, setup := range []string{
-		"kvcli load store.db src src",
-		"kvcli put store.db users alice Alice",
-		"kvcli put store.db users bob Bob",
-		"kvcli put store.db users/admins root Root",
+	for _, args := range [][]string{
+		{"load", "store.db", "src", "src"},
+		{"put", "store.db", "users", "alice", "Alice"},
+		{"put", "store.db", "users", "bob", "Bob"},
+		{"put", "store.db", "users/admins", "root", "Root"},
 	} {
-		if out, err := sh(setup); err != nil {
-			t.Fatalf("%s: %v\n%s", setup, err, out)
+		cmd := exec.Command("kvcli", args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("kvcli %v: %v\n%s", args, err, out)
 		}
 	}
-	if out, err := sh(line); err != nil {
+	return dir
+}
+
+// runExample runs a line of help in a copy of the fixture.
+func runExample(t *testing.T, fixture, line string) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(fixture)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", line)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%s: %v\n%s", line, err, out)
 	}
 }

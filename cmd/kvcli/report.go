@@ -57,12 +57,22 @@ func (s seconds) String() string { return fmt.Sprintf("%.3f", time.Duration(s).S
 
 func (s seconds) MarshalJSON() ([]byte, error) { return []byte(s.String()), nil }
 
-// A fraction is shown in per cent.
+// A fraction is shown in per cent, and inline by its name.
 type fraction float64
 
-func (f fraction) String() string { return fmt.Sprintf("%.1f %%", 100*float64(f)) }
+func (f fraction) String() string {
+	if f == inline {
+		return "inline"
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(f))
+}
 
-func (f fraction) MarshalJSON() ([]byte, error) { return []byte(fmt.Sprintf("%.4f", float64(f))), nil }
+func (f fraction) MarshalJSON() ([]byte, error) {
+	if f == inline {
+		return []byte("null"), nil
+	}
+	return []byte(fmt.Sprintf("%.4f", float64(f))), nil
+}
 
 // printFacts prints one fact a line, or all as one JSON object.
 func (c *cli) printFacts(asJSON bool, facts ...fact) {

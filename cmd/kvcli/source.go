@@ -1,14 +1,36 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
+
+// A feed takes the pairs of a source.
+type feed struct {
+	pairWriter
+	ctx      context.Context
+	progress *progress // told of the bytes that were read
+	skipped  tally     // what is not stored
+}
+
+// A pairWriter stores pairs.
+type pairWriter interface {
+	put(key, value []byte) error
+	// putReader stores a pair whose value is read from r.
+	putReader(key []byte, r io.Reader, size int64) error
+}
+
+// A tally counts things by what they are.
+type tally map[string]int64
+
+func (t tally) names() []string { return slices.Sorted(maps.Keys(t)) }
 
 // A source is where a load takes its pairs from.
 type source interface {
@@ -16,8 +38,8 @@ type source interface {
 	noun() string
 	// size is how many bytes it holds, -1 if that is not known.
 	size() int64
-	// each writes all its pairs, and tells w's progress of the bytes it has read.
-	each(w *batchWriter) error
+	// each gives w all its pairs.
+	each(w *feed) error
 	close() error
 }
 

@@ -15,7 +15,9 @@ func newStatsCommand(c *cli) *cobra.Command {
 		Short:   "Show the shape of the trees: depth, pages, fill",
 		Long: `stats shows the size of the file, what of it is free, and for each bucket right
 inside the root, or inside BUCKET, the entries, the depth of its tree, its leaf and
-branch pages, and how full they are; the buckets inside it are included.`,
+branch pages, the pages of values too large for a leaf, and how full all these are;
+the buckets inside it are included. A bucket so small that it stands in a page of the
+one around it is inline.`,
 		Example: `  kvcli stats store.db
   kvcli stats store.db users
   kvcli stats store.db --json`,
@@ -50,7 +52,7 @@ func (c *cli) stats(parent context.Context, file string, path bucketPath) (facts
 	defer db.Close()
 	ctx, stop := interruptible(parent)
 	defer stop()
-	t = &table{columns: []string{"bucket", "entries", "depth", "leaf_pages", "branch_pages", "fill"}}
+	t = &table{columns: []string{"bucket", "entries", "depth", "leaf_pages", "branch_pages", "value_pages", "fill"}}
 	err = db.View(func(tx *folio.Tx) error {
 		bucket, err := path.find(tx)
 		if err != nil {
@@ -76,23 +78,12 @@ func (c *cli) stats(parent context.Context, file string, path bucketPath) (facts
 // addTree adds the row for a bucket.
 func (t *table) addTree(path bucketPath, bucket *folio.Bucket) {
 	s := bucket.Stats()
-	fill := float64(s.LeafInuse+s.BranchInuse) / max(1, float64(s.LeafAlloc+s.BranchAlloc))
-	t.add(path, bucket.Count(), s.Depth, s.LeafPageN, s.BranchPageN, fraction(fill))
+	fill := inline
+	if alloc := s.LeafAlloc + s.BranchAlloc; alloc > 0 {
+		fill = fraction(s.LeafInuse+s.BranchInuse) / fraction(alloc)
+	}
+	t.add(path, bucket.Count(), s.Depth, s.LeafPageN, s.BranchPageN, s.LeafOverflowN, fill)
 }
 
-// storeFacts are the facts about the store as a whole.
-func storeFacts(db *folio.DB, tx *folio.Tx) []fact {
-	stats, pageSize := db.Stats(), db.Info().PageSize
-	inUse := stats.PageN - stats.FreePageN - stats.PendingPageN
-	return []fact{
-		{"file", db.Path()},
-		{"file_size", size(stats.FileSize)},
-		{"page_size", pageSize},
-		{"pages", stats.PageN},
-		{"pages_in_use", inUse},
-		{"free_pages", stats.FreePageN},
-		{"pending_pages", stats.PendingPageN},
-		{"in_use", size(inUse) * size(pageSize)},
-		{"txid", tx.ID()},
-	}
-}
+// inline is the fill of a bucket that has no pages: it stands in a page of the one around it.
+const inline fraction = -1

@@ -49,7 +49,7 @@ func (t *tableSource) size() int64 { return t.length }
 
 func (t *tableSource) close() error { return t.file.Close() }
 
-func (t *tableSource) each(w *batchWriter) error {
+func (t *tableSource) each(w *feed) error {
 	t.counter.progress = w.progress
 	if t.length < 0 {
 		t.counter.r = interruptibleReader(w.ctx, t.counter.r)
@@ -90,7 +90,7 @@ func (t *tableSource) at(line int, err error) error {
 	return fmt.Errorf("%s, line %d: %w", t.name, line, err)
 }
 
-func (t *tableSource) eachTSV(w *batchWriter) error {
+func (t *tableSource) eachTSV(w *feed) error {
 	field, header := -1, t.options.header
 	return t.eachLine(func(line []byte) (err error) {
 		if field < 0 {
@@ -143,7 +143,7 @@ func (o tableOptions) keyField(names []string) (int, error) {
 	return n - 1, nil
 }
 
-func (t *tableSource) eachRecord(w *batchWriter) error {
+func (t *tableSource) eachRecord(w *feed) error {
 	records := csv.NewReader(t.in)
 	records.ReuseRecord = true
 	field, header := -1, t.options.header
@@ -199,7 +199,7 @@ type member struct {
 }
 
 // putObject stores a line that is a JSON object.
-func (t *tableSource) putObject(w *batchWriter, line []byte) error {
+func (t *tableSource) putObject(w *feed, line []byte) error {
 	members, err := parseObject(line)
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func (t *tableSource) putObject(w *batchWriter, line []byte) error {
 	}
 	members = slices.Delete(members, index, index+1)
 	if len(members) == 1 && members[0].name == "bucket" && string(members[0].value) == "true" {
-		w.skip("buckets")
+		w.skipped["buckets"]++
 		return nil
 	}
 	value, err := valueOf(members)
