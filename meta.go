@@ -92,10 +92,10 @@ func (m meta) encode() []byte {
 // decodeMeta reads a meta from the first metaSize bytes of a slot.
 func decodeMeta(b []byte) (meta, error) {
 	switch {
+	case !bytes.HasPrefix(metaMagic[:], b[:min(len(b), 8)]):
+		return meta{}, errNoMagic
 	case len(b) < metaSize:
 		return meta{}, io.ErrUnexpectedEOF
-	case !bytes.Equal(b[:8], metaMagic[:]):
-		return meta{}, errNoMagic
 	case le.Uint64(b[metaSumOff:]) != xxhash.Sum64(b[:metaSumOff]):
 		if v := le.Uint32(b[8:]); v != metaVersion {
 			return meta{}, fmt.Errorf("%w %d", errMetaVersion, v)

@@ -110,6 +110,9 @@ func notAStore(slots [2]slot, size int64) error {
 			return &CorruptError{Pgno: uint32(i), Reason: fmt.Sprintf("no meta is whole (%v; file of %d bytes)", s.err, size)}
 		}
 	}
+	if size < metaSize {
+		return fmt.Errorf("%w: %w", ErrInvalid, &CorruptError{Reason: fmt.Sprintf("a file of %d bytes is too short", size)})
+	}
 	return ErrInvalid
 }
 
