@@ -72,9 +72,10 @@ type writer struct {
 	closing    bool
 	closed     chan struct{} // closed when Close is done; nil before Close
 
-	path  []step // scratch space
-	cells []cell
-	body  []byte
+	path   []step // scratch space
+	cells  []cell
+	shared []cell
+	body   []byte
 }
 
 // A retiredMapping is read through by snapshots up to last only.

@@ -194,9 +194,11 @@ func (a *allocator) grow(n uint32) (run, error) {
 }
 
 // scattered allocates n pages in as few runs as it can, in ascending order, and leaves keep
-// pages free if it can grow instead.
+// pages free if it can grow instead. Where much of the file is free it takes the lowest pages,
+// so that data moves down and the tail can be cut off.
 func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
-	if a.free.pages >= uint64(n)+keep {
+	sparse := a.free.pages > uint64(a.hwm)/4
+	if !sparse && a.free.pages >= uint64(n)+keep {
 		if r, ok := a.free.take(n); ok {
 			return []run{r}, nil
 		}
@@ -204,6 +206,9 @@ func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
 	var got []run
 	for n > 0 && a.free.pages > keep {
 		r, _ := a.free.byLen.Max()
+		if sparse {
+			r, _ = a.free.byPos.Min()
+		}
 		r.n = uint32(min(uint64(r.n), uint64(n), a.free.pages-keep))
 		a.free.remove(r)
 		got = append(got, r)

@@ -197,17 +197,103 @@ func (b *Bucket) place(path []step, i int, c cell, over bool) error {
 		tx.rebuild(at, p.level(), cells)
 		return nil
 	}
-	return b.split(path, i, cells)
+	edge := tx.onEdge(path, i, len(cells))
+	if edge == 0 && p.level() == 0 {
+		if done, err := b.share(path, cells); done || err != nil {
+			return err
+		}
+	}
+	return b.split(path, i, edge, cells)
+}
+
+// shareFill is how full, in percent, two neighbours may be after they shared their cells. It
+// leaves room for some more inserts before they have to share again.
+const shareFill = 92
+
+// share parts the cells that do not fit into the leaf at the end of path evenly between it
+// and the emptier of its neighbours, if the two have room. It fills pages better than
+// splitting at once (the idea is that of Knuth's B*-trees).
+func (b *Bucket) share(path []step, cells []cell) (bool, error) {
+	tx := b.tx
+	last := len(path) - 1
+	if last == 0 {
+		return false, nil
+	}
+	up, slot := path[last-1], path[last-1].slot
+	parent := tx.db.dirty.at(up.pgno).buf
+	sibling := -1
+	room := 2*(tx.db.pageSize-headerSize)*shareFill/100 - cellsSize(cells)
+	for _, s := range []int{slot - 1, slot + 1} {
+		if s < 0 || s >= parent.count() {
+			continue
+		}
+		p, err := tx.child(parent, s)
+		if err != nil {
+			return false, err
+		}
+		if p.used() <= room {
+			sibling, room = s, p.used()
+		}
+	}
+	if sibling < 0 {
+		return false, nil
+	}
+	p, err := tx.child(parent, sibling)
+	if err != nil {
+		return false, err
+	}
+	var all []cell
+	if sibling < slot {
+		all = append(p.appendCells(tx.db.shared[:0], 0, p.count()), cells...)
+	} else {
+		all = p.appendCells(append(tx.db.shared[:0], cells...), 0, p.count())
+	}
+	tx.db.shared = all
+	m := splitPoint(all, 0, 0)
+	if !spaceFor(tx.db.pageSize, all[:m]) || !spaceFor(tx.db.pageSize, all[m:]) {
+		return false, nil
+	}
+	r, _, err := tx.writablePage(parent.ref(sibling), 0)
+	if err != nil {
+		return false, err
+	}
+	parent.setRef(sibling, r)
+	left, right := path[last].pgno, r.pgno
+	if sibling < slot {
+		left, right = right, left
+	}
+	return true, b.partBetween(path[:last], min(slot, sibling), left, right, all, m)
+}
+
+// partBetween gives the neighbours left and right, in slots i and i+1 of the branch at the end
+// of path, these cells, the first m to the left one.
+func (b *Bucket) partBetween(path []step, i int, left, right uint32, cells []cell, m int) error {
+	tx := b.tx
+	sep, err := tx.separator(0, cells[m-1], cells[m])
+	if err != nil {
+		return err
+	}
+	bufs := [2]page{tx.db.dirty.newBuffer(), tx.db.dirty.newBuffer()}
+	bufs[0].fill(0, cells[:m])
+	bufs[1].fill(0, cells[m:])
+	tx.refill(left, bufs[0], cells[:m])
+	tx.refill(right, bufs[1], cells[m:])
+	parent := tx.db.dirty.at(path[len(path)-1].pgno).buf
+	b.freeSeparator(parent, i+1)
+	parent.remove(i+1, i+2)
+	parent.setRef(i, ref{pgno: left, count: uint64(m)})
+	body := appendBranchCell(nil, ref{pgno: right, count: uint64(len(cells) - m)}, sep)
+	return b.place(path, i+1, cell{sep.bytes, sep.klen(), body}, false)
 }
 
 // split parts cells, which do not fit into the page at the end of path, between it and a new
 // page to its right. i is the slot of the cell that came new.
-func (b *Bucket) split(path []step, i int, cells []cell) error {
+func (b *Bucket) split(path []step, i, edge int, cells []cell) error {
 	tx := b.tx
 	last := len(path) - 1
 	at := path[last].pgno
 	level := tx.db.dirty.at(at).buf.level()
-	m := splitPoint(cells, i, tx.onEdge(path, i, len(cells)))
+	m := splitPoint(cells, i, edge)
 	sep, err := tx.separator(level, cells[m-1], cells[m])
 	if err != nil {
 		return err

@@ -386,9 +386,14 @@ func holdBuckets(cells []cell) bool {
 func (tx *Tx) rebuild(pgno uint32, level int, cells []cell) page {
 	buf := tx.db.dirty.newBuffer()
 	buf.fill(level, cells)
-	tx.db.dirty.swap(pgno, buf)
-	tx.db.dirty.at(pgno).buckets = level == 0 && holdBuckets(cells)
+	tx.refill(pgno, buf, cells)
 	return buf
+}
+
+// refill gives a page that the innermost scope owns a buffer that was filled with cells.
+func (tx *Tx) refill(pgno uint32, buf page, cells []cell) {
+	tx.db.dirty.swap(pgno, buf)
+	tx.db.dirty.at(pgno).buckets = buf.level() == 0 && holdBuckets(cells)
 }
 
 // dropPage takes the page of r, but nothing below it, out of the tree.
