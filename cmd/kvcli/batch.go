@@ -8,8 +8,11 @@ import (
 	"github.com/foliokv/folio"
 )
 
-// maxBatchBytes bounds what one transaction of a load holds in memory.
-const maxBatchBytes = 8 << 20
+// Bounds of what one transaction of a load holds in memory.
+const (
+	defaultBatch  = 10_000 // entries
+	maxBatchBytes = 8 << 20
+)
 
 // A batchWriter stores pairs by transactions of bounded size.
 type batchWriter struct {

@@ -170,18 +170,31 @@ func (r *benchRun) measure(c *cli, w *workload, h *histogram) (benchResult, erro
 }
 
 func (r *benchRun) print(c *cli, t *table, now benchResult, before *benchResult, h *histogram) {
-	t.add(now.Workload, now.Ops, fmt.Sprintf("%.3f", now.Seconds), fmt.Sprintf("%.0f", now.OpsPerSecond),
-		now.P50, now.P90, now.P99, now.P999, now.Max, now.Step)
+	now.addRow(t, now.Workload)
 	if before != nil {
-		t.add("  before", before.Ops, fmt.Sprintf("%.3f", before.Seconds), fmt.Sprintf("%.0f", before.OpsPerSecond),
-			before.P50, before.P90, before.P99, before.P999, before.Max, before.Step)
+		before.addRow(t, "  before")
 		t.add("  ratio", "", "", fmt.Sprintf("%.2f", now.OpsPerSecond/before.OpsPerSecond),
-			ratio(now.P50, before.P50), ratio(now.P90, before.P90), ratio(now.P99, before.P99), ratio(now.P999, before.P999), ratio(now.Max, before.Max), "")
+			ratio(now.P50, before.P50), ratio(now.P90, before.P90), ratio(now.P99, before.P99),
+			ratio(now.P999, before.P999), ratio(now.Max, before.Max), "")
 	}
 	if r.histogram {
 		fmt.Fprintf(c.out, "%s: %d steps (a step is a %s)\n", now.Workload, h.n, now.Step)
 		h.print(c.out)
 	}
+}
+
+func (r *benchResult) addRow(t *table, name string) {
+	t.add(name, r.Ops, fmt.Sprintf("%.3f", r.Seconds), fmt.Sprintf("%.0f", r.OpsPerSecond),
+		threeDigits(r.P50), threeDigits(r.P90), threeDigits(r.P99), threeDigits(r.P999), threeDigits(r.Max), r.Step)
+}
+
+// threeDigits rounds a duration to three digits.
+func threeDigits(d time.Duration) time.Duration {
+	unit := time.Duration(1)
+	for d/unit >= 1000 {
+		unit *= 10
+	}
+	return d.Round(unit)
 }
 
 func ratio(now, before time.Duration) string {

@@ -10,7 +10,8 @@ import (
 )
 
 func newCopyCommand(c *cli) *cobra.Command {
-	var options load
+	var pageSize int
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "copy FILE NEW [BUCKET...]",
 		Aliases: []string{"compact"},
@@ -33,17 +34,16 @@ appears when it is complete, and one that exists is never overwritten.`,
 				}
 				paths = append(paths, path)
 			}
-			return c.copyStore(cmd.Context(), args[0], args[1], paths, options)
+			return c.copyStore(cmd.Context(), args[0], args[1], paths, pageSize, asJSON)
 		},
 	}
-	options.batch = 100_000
-	cmd.Flags().IntVar(&options.pageSize, "page-size", 0, "bytes in a page of the new store (default that of the old one)")
-	addJSONFlag(cmd, &options.json)
+	cmd.Flags().IntVar(&pageSize, "page-size", 0, "bytes in a page of the new store (default that of the old one)")
+	addJSONFlag(cmd, &asJSON)
 	return cmd
 }
 
 // copyStore makes the store in the file to of the buckets at the paths, or of all.
-func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketPath, options load) error {
+func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketPath, pageSize int, asJSON bool) error {
 	db, err := c.open(from, toRead, nil)
 	if err != nil {
 		return err
@@ -52,16 +52,16 @@ func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketP
 	start := time.Now()
 	ctx, stop := interruptible(parent)
 	defer stop()
-	if options.pageSize == 0 {
-		options.pageSize = db.Info().PageSize
+	if pageSize == 0 {
+		pageSize = db.Info().PageSize
 	}
 	progress := c.newProgress("copying", -1, true)
 	defer progress.finish()
 	err = createWhole(to, func(partial string) error {
 		if len(paths) == 0 {
-			return c.compact(ctx, db, partial, options)
+			return c.compact(ctx, db, partial, pageSize)
 		}
-		return c.fillStore(ctx, partial, options, func(w *batchWriter) error {
+		return c.fillStore(ctx, partial, pageSize, func(w *batchWriter) error {
 			return explain(from, db.View(func(tx *folio.Tx) error {
 				return copyBuckets(ctx, tx, paths, &countingSink{w, progress})
 			}))
@@ -78,7 +78,7 @@ func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketP
 	if err != nil {
 		return err
 	}
-	c.printFacts(options.json,
+	c.printFacts(asJSON,
 		fact{"size_before", size(before.Size())},
 		fact{"size_after", size(after.Size())},
 		fact{"seconds", seconds(time.Since(start))})
@@ -86,8 +86,8 @@ func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketP
 }
 
 // compact copies all of a store to the new one in the file to.
-func (c *cli) compact(ctx context.Context, from *folio.DB, to string, options load) error {
-	db, err := c.open(to, toCreate, &folio.Options{PageSize: options.pageSize})
+func (c *cli) compact(ctx context.Context, from *folio.DB, to string, pageSize int) error {
+	db, err := c.open(to, toCreate, &folio.Options{PageSize: pageSize})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 func newDelCommand(c *cli) *cobra.Command {
 	var keys keyRange
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "del FILE BUCKET [KEY...]",
 		GroupID: groupChange,
@@ -33,7 +34,7 @@ takes the nested buckets in it along, and prints how many entries went.
 				return err
 			}
 			if keys.isSet(cmd) {
-				return keys.delete(c, cmd, args[0], path)
+				return keys.delete(c, cmd, args[0], path, asJSON)
 			}
 			named := make([][]byte, len(args)-2)
 			for i, arg := range args[2:] {
@@ -47,6 +48,7 @@ takes the nested buckets in it along, and prints how many entries went.
 		},
 	}
 	keys.addFlags(cmd)
+	addJSONFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -68,7 +70,7 @@ func deleteKeys(tx *folio.Tx, path bucketPath, keys [][]byte) error {
 }
 
 // delete deletes the range, and prints how much that was.
-func (r *keyRange) delete(c *cli, cmd *cobra.Command, file string, path bucketPath) error {
+func (r *keyRange) delete(c *cli, cmd *cobra.Command, file string, path bucketPath, asJSON bool) error {
 	lo, hi, err := r.bounds(c, cmd)
 	if err != nil {
 		return err
@@ -83,7 +85,7 @@ func (r *keyRange) delete(c *cli, cmd *cobra.Command, file string, path bucketPa
 		return errors.Join(tx.Err(), bucket.DeleteRange(lo, hi))
 	})
 	if err == nil {
-		fmt.Fprintf(c.out, "%d deleted\n", deleted)
+		c.printFacts(asJSON, fact{"deleted", deleted})
 	}
 	return err
 }

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/foliokv/folio"
 	"github.com/spf13/cobra"
 )
 
 func newDropCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:     "drop FILE BUCKET",
 		GroupID: groupChange,
 		Short:   "Delete a bucket and all inside it",
@@ -31,11 +30,13 @@ prints how many entries it had.
 				return err
 			})
 			if err == nil {
-				fmt.Fprintf(c.out, "dropped %s, which had %d entries\n", path, entries)
+				c.printFacts(asJSON, fact{"dropped", path}, fact{"entries", entries})
 			}
 			return err
 		},
 	}
+	addJSONFlag(cmd, &asJSON)
+	return cmd
 }
 
 // drop deletes the bucket at the path, and tells how many entries it had.

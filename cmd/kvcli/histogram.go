@@ -76,6 +76,6 @@ func (h *histogram) print(w io.Writer) {
 		}
 		const width = 50
 		bar := strings.Repeat("#", int((n*width+most-1)/most))
-		fmt.Fprintf(w, "  < %-10v %10d %s\n", bucketEnd(i*subBuckets+subBuckets-1), n, bar)
+		fmt.Fprintf(w, "  < %-10v %10d %s\n", threeDigits(bucketEnd(i*subBuckets+subBuckets-1)), n, bar)
 	}
 }

@@ -155,6 +155,17 @@ func TestShellOnATerminal(t *testing.T) {
 	p.sees("s.db:/users*> ")
 	p.types("put alice changed\r")
 	p.sees("s.db:/users*> ")
+
+	// A command that fails in it undoes itself and nothing else.
+	p.types("del bob\r")
+	p.sees("error: there is no key \"bob\"")
+	p.types("del \"two words\" bob\r")
+	p.sees("error: there is no key \"bob\"")
+	p.sees("s.db:/users*> ")
+	p.types("get alice\r")
+	p.sees("\"changed\"")
+	p.types("get \"two words\"\r")
+	p.sees("\"Two\"")
 	p.types("rollback; begin read\r")
 	p.sees("s.db:/users (read)> ")
 	p.types("get alice\r")

@@ -25,7 +25,7 @@ func TestInterruptedLoad(t *testing.T) {
 			for i := range 2500 {
 				fmt.Fprintf(&lines, "%06d\tvalue\n", i)
 			}
-			stderr := interrupt(t, signal, lines.String(), "load", store, "b", "-")
+			stderr := interrupt(t, signal, lines.String(), "load", store, "b", "-", "--batch", "1000")
 			const pattern = `^kvcli: .*s\.db: interrupted: (\d+) rows are stored; the same command again completes the load\n$`
 			match := regexp.MustCompile(pattern).FindStringSubmatch(stderr)
 			if match == nil {

@@ -71,7 +71,7 @@ in SOURCE: whole, or not at all.
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if l.dump {
-				return c.restore(cmd.Context(), args[0], append(args, "-")[1], l)
+				return c.restore(cmd.Context(), args[0], append(args, "-")[1], l.pageSize, l.json)
 			}
 			path, err := parseBucket(args[1])
 			if err != nil {
@@ -87,7 +87,7 @@ in SOURCE: whole, or not at all.
 		},
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&l.batch, "batch", 1000, "entries in a transaction, at most")
+	flags.IntVar(&l.batch, "batch", defaultBatch, "entries in a transaction, at most")
 	flags.IntVar(&l.jobs, "jobs", 4, "files of a directory to read at a time")
 	flags.IntVar(&l.pageSize, "page-size", 0, "bytes in a page of a new store: 4096 to 65536, a power of two")
 	flags.BoolVar(&l.sorted, "sorted", false, "the rows come in the order of their keys")

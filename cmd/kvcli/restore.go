@@ -10,7 +10,7 @@ import (
 )
 
 // restore makes the new store in the file name from a dump: whole, or not at all.
-func (c *cli) restore(parent context.Context, file, dumpName string, options load) error {
+func (c *cli) restore(parent context.Context, file, dumpName string, pageSize int, asJSON bool) error {
 	in := c.in
 	if dumpName != "-" {
 		dump, err := os.Open(dumpName)
@@ -27,7 +27,7 @@ func (c *cli) restore(parent context.Context, file, dumpName string, options loa
 	defer progress.finish()
 	var dump *dumpReader
 	err := createWhole(file, func(partial string) error {
-		return c.fillStore(ctx, partial, options, func(w *batchWriter) (err error) {
+		return c.fillStore(ctx, partial, pageSize, func(w *batchWriter) (err error) {
 			dump, err = readDump(interruptibleReader(ctx, in), w, progress)
 			return err
 		})
@@ -39,7 +39,7 @@ func (c *cli) restore(parent context.Context, file, dumpName string, options loa
 	if err != nil {
 		return err
 	}
-	c.printFacts(options.json,
+	c.printFacts(asJSON,
 		fact{"buckets", dump.buckets},
 		fact{"pairs", dump.pairs},
 		fact{"seconds", seconds(time.Since(start))},
@@ -49,12 +49,12 @@ func (c *cli) restore(parent context.Context, file, dumpName string, options loa
 
 // fillStore has fill write the content of the new store in the file name. Nobody sees the
 // store before it is complete, so its commits need not be durable one by one.
-func (c *cli) fillStore(ctx context.Context, name string, options load, fill func(*batchWriter) error) error {
-	db, err := c.open(name, toCreate, &folio.Options{PageSize: options.pageSize, Durability: folio.Deferred})
+func (c *cli) fillStore(ctx context.Context, name string, pageSize int, fill func(*batchWriter) error) error {
+	db, err := c.open(name, toCreate, &folio.Options{PageSize: pageSize, Durability: folio.Deferred})
 	if err != nil {
 		return err
 	}
-	w := &batchWriter{ctx: ctx, db: db, maxEntries: options.batch}
+	w := &batchWriter{ctx: ctx, db: db, maxEntries: defaultBatch}
 	err = fill(w)
 	if err == nil && w.tx != nil {
 		err = w.commit()

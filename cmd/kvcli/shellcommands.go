@@ -210,7 +210,7 @@ func (s *session) delCommand() *cobra.Command {
 				if len(named) > 0 {
 					return deleteKeys(tx, s.cwd, named)
 				}
-				fmt.Fprintf(s.c.out, "%d deleted\n", bucket.CountRange(lo, hi))
+				s.c.printFacts(s.style.json, fact{"deleted", bucket.CountRange(lo, hi)})
 				return bucket.DeleteRange(lo, hi)
 			}))
 		},
@@ -415,7 +415,7 @@ func (s *session) dropCommand() *cobra.Command {
 				return err
 			})
 			if err == nil {
-				fmt.Fprintf(s.c.out, "dropped %s, which had %d entries\n", path, entries)
+				s.c.printFacts(s.style.json, fact{"dropped", path}, fact{"entries", entries})
 			}
 			return err
 		},

@@ -90,18 +90,9 @@ func explainOpen(name string, err error) error {
 		return fmt.Errorf("%s is not a folio store", name)
 	case errors.Is(err, folio.ErrVersionMismatch):
 		return fmt.Errorf("%s is a folio store of another format version: 'kvcli dump' it with the kvcli that wrote it", name)
-	case errors.Is(err, folio.ErrCorrupt) && isShort(name):
-		return fmt.Errorf("%s is too short for a folio store: it is something else, or was cut off", name)
 	default:
 		return explain(name, err)
 	}
-}
-
-// isShort tells that a file cannot even hold the two pages with which every store begins.
-func isShort(name string) bool {
-	const smallestPage = 4096
-	info, err := os.Stat(name)
-	return err == nil && info.Size() < 2*smallestPage
 }
 
 // explain says what an error of the open store in the file name means. It keeps the chain.
