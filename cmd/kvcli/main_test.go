@@ -176,3 +176,15 @@ func runExample(t *testing.T, fixture, line string) {
 		t.Errorf("%s: %v\n%s", line, err, out)
 	}
 }
+
+// kvcli runs the program with something on its standard input, and expects success.
+func kvcli(t *testing.T, input string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("kvcli", args...)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("kvcli %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
