@@ -2,6 +2,7 @@ package folio
 
 import (
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 
@@ -45,8 +46,20 @@ func (d diskFile) Map(size int64) (backing.Map, error) {
 // A memoryFile is a backing.File in memory. Growth past its buffer's capacity copies it, so a
 // map shows what was written before it was made, which is all that its readers ask for.
 type memoryFile struct {
-	mu  sync.RWMutex
-	buf []byte
+	mu     sync.RWMutex
+	buf    []byte
+	closed bool
+}
+
+// check returns why an operation at off cannot be done.
+func (m *memoryFile) check(off int64) error {
+	switch {
+	case m.closed:
+		return fs.ErrClosed
+	case off < 0:
+		return fs.ErrInvalid
+	}
+	return nil
 }
 
 func (m *memoryFile) Name() string { return "" }
@@ -60,6 +73,9 @@ func (m *memoryFile) Size() (int64, error) {
 func (m *memoryFile) ReadAt(p []byte, off int64) (int, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	if err := m.check(off); err != nil {
+		return 0, err
+	}
 	if off >= int64(len(m.buf)) {
 		return 0, io.EOF
 	}
@@ -73,6 +89,9 @@ func (m *memoryFile) ReadAt(p []byte, off int64) (int, error) {
 func (m *memoryFile) WriteAt(p []byte, off int64) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.check(off); err != nil || len(p) == 0 {
+		return 0, err
+	}
 	m.extend(off + int64(len(p)))
 	return copy(m.buf[off:], p), nil
 }
@@ -80,8 +99,10 @@ func (m *memoryFile) WriteAt(p []byte, off int64) (int, error) {
 func (m *memoryFile) WriteVec(bufs [][]byte, off int64) (int, error) {
 	n := 0
 	for _, b := range bufs {
-		k, _ := m.WriteAt(b, off+int64(n))
-		n += k
+		k, err := m.WriteAt(b, off+int64(n))
+		if n += k; err != nil {
+			return n, err
+		}
 	}
 	return n, nil
 }
@@ -102,6 +123,9 @@ func (m *memoryFile) extend(size int64) {
 func (m *memoryFile) Truncate(size int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.check(size); err != nil {
+		return err
+	}
 	if size < int64(len(m.buf)) {
 		clear(m.buf[size:])
 		m.buf = m.buf[:size]
@@ -110,13 +134,28 @@ func (m *memoryFile) Truncate(size int64) error {
 	return nil
 }
 
-func (m *memoryFile) SyncData() error              { return nil }
-func (m *memoryFile) SyncFull() error              { return nil }
+func (m *memoryFile) SyncData() error {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.check(0)
+}
+
+func (m *memoryFile) SyncFull() error              { return m.SyncData() }
 func (m *memoryFile) DropCache(off, n int64) error { return nil }
-func (m *memoryFile) Close() error                 { return nil }
+
+func (m *memoryFile) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	return nil
+}
+
 func (m *memoryFile) Map(int64) (backing.Map, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	if err := m.check(0); err != nil {
+		return nil, err
+	}
 	return memoryMap(m.buf[:cap(m.buf)]), nil
 }
 
