@@ -60,6 +60,7 @@ func (c *cli) check(parent context.Context, db *folio.DB, asJSON bool) (findings
 	defer stop()
 	progress := c.newProgress("checking", -1, false)
 	defer progress.finish()
+	var outErr error
 	err = db.View(func(tx *folio.Tx) error {
 		bytes = tx.Size()
 		for finding := range tx.CheckContext(ctx, folio.CheckOptions{Progress: progress.report}) {
@@ -69,13 +70,13 @@ func (c *cli) check(parent context.Context, db *folio.DB, asJSON bool) (findings
 			findings++
 			progress.clear()
 			c.printFinding(asJSON, finding)
-			if err := c.out.Flush(); err != nil {
+			if outErr = c.out.Flush(); outErr != nil {
 				stop() // nobody reads the findings: the walk need not go on
 			}
 		}
-		return nil
+		return outErr
 	})
-	if ctx.Err() != nil {
+	if err == nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w with %d findings so far", context.Cause(ctx), findings)
 	}
 	return findings, bytes, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 
@@ -26,6 +27,9 @@ func (s *session) interact() error {
 	editor.SetCtrlCAborts(true)
 	editor.SetTabCompletionStyle(liner.TabPrints)
 	editor.SetWordCompleter(s.complete)
+	held := make(chan os.Signal, 1)
+	signal.Notify(held, os.Interrupt) // however often it is pressed, Ctrl-C does not end the shell
+	defer signal.Stop(held)
 	history := openHistory(editor)
 	defer history.Close()
 	for !s.done {

@@ -48,7 +48,12 @@ Exit status: 0 found or done, 1 not found or findings, 2 wrong usage or failure.
   echo ls | kvcli store.db --read-only`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          argCount(0, 1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef(cmd, "there is no command %s", args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
