@@ -427,10 +427,37 @@ func (b *Bucket) freeCell(p page, i int) error {
 	return nil
 }
 
-// dropTree frees all pages and extents of a tree.
+// dropTree frees all pages and extents of a tree. When it fails part of them is free already,
+// so the transaction fails too.
 func (b *Bucket) dropTree(r ref, level int) error {
 	if r.pgno == 0 {
 		return nil
+	}
+	d := &b.tx.w.drop
+	if d.depth == 0 {
+		d.pages = 0
+	}
+	d.depth++
+	err := b.dropPages(r, level)
+	d.depth--
+	if err != nil {
+		return b.tx.fail(err)
+	}
+	return nil
+}
+
+// A dropState bounds what dropTree visits: pages of a damaged file may lead to each other.
+type dropState struct {
+	depth int
+	pages int
+}
+
+const maxDropDepth = 1 << 20
+
+func (b *Bucket) dropPages(r ref, level int) error {
+	d := &b.tx.w.drop
+	if d.pages++; d.pages > int(b.tx.hwm)+len(b.tx.db.dirty.pages) || d.depth > maxDropDepth {
+		return corruptf(r.pgno, "a tree with more pages than the file has")
 	}
 	p, err := b.tx.load(r, level)
 	if err != nil {

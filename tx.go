@@ -50,6 +50,7 @@ type writeTx struct {
 	exposed    map[uint32]uint32 // extents and pages this transaction wrote to the file, by first page, of which slices were handed out; their page counts
 	deletes    bool              // so far the transaction only deleted
 	changed    bool
+	drop       dropState
 }
 
 func (w *writeTx) scope() *scope { return w.scopes[len(w.scopes)-1] }
