@@ -277,6 +277,11 @@ func (b *Bucket) bucket(name []byte) (*Bucket, error) {
 	if err := c.setHeader(v); err != nil {
 		return nil, corruptf(at.pgno, "bucket in slot %d: %v", i, err)
 	}
+	for up := b; up != nil; up = up.parent {
+		if c.root.pgno != 0 && c.root.pgno == up.root.pgno {
+			return nil, corruptf(at.pgno, "bucket in slot %d contains itself", i)
+		}
+	}
 	return c, nil
 }
 
