@@ -277,12 +277,20 @@ func (b *Bucket) bucket(name []byte) (*Bucket, error) {
 	if err := c.setHeader(v); err != nil {
 		return nil, corruptf(at.pgno, "bucket in slot %d: %v", i, err)
 	}
-	for up := b; up != nil; up = up.parent {
-		if c.root.pgno != 0 && c.root.pgno == up.root.pgno {
-			return nil, corruptf(at.pgno, "bucket in slot %d contains itself", i)
-		}
+	if c.circular() {
+		return nil, corruptf(at.pgno, "bucket in slot %d contains itself", i)
 	}
 	return c, nil
+}
+
+// circular tells whether the bucket lies, in a damaged file, in itself.
+func (b *Bucket) circular() bool {
+	for up := b.parent; up != nil; up = up.parent {
+		if b.root.pgno != 0 && b.root.pgno == up.root.pgno {
+			return true
+		}
+	}
+	return false
 }
 
 // newBucket returns an empty Bucket: the first of a read transaction lies in the Tx itself.

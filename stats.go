@@ -94,14 +94,19 @@ func (b *Bucket) Stats() BucketStats {
 		return BucketStats{}
 	}
 	defer b.tx.leave(b.tx.enter(), nil)
-	s, err := b.stats()
+	left := int(b.tx.hwm)
+	if b.tx.writable {
+		left += len(b.tx.db.dirty.pages)
+	}
+	s, err := b.stats(&left)
 	if err != nil {
 		b.tx.fail(err)
 	}
 	return s
 }
 
-func (b *Bucket) stats() (BucketStats, error) {
+// stats takes the pages it visits off left, as in a damaged file they may lead to each other.
+func (b *Bucket) stats(left *int) (BucketStats, error) {
 	s := BucketStats{BucketN: 1}
 	p, err := b.rootPage()
 	if p == nil {
@@ -113,7 +118,7 @@ func (b *Bucket) stats() (BucketStats, error) {
 		return s, nil
 	}
 	var nested BucketStats
-	err = b.pageStats(p, &s, &nested)
+	err = b.pageStats(p, &s, &nested, left)
 	s.Depth = p.level() + 1
 	depth := s.Depth + nested.Depth
 	s.Add(nested)
@@ -121,7 +126,10 @@ func (b *Bucket) stats() (BucketStats, error) {
 	return s, err
 }
 
-func (b *Bucket) pageStats(p page, s, nested *BucketStats) error {
+func (b *Bucket) pageStats(p page, s, nested *BucketStats, left *int) error {
+	if *left--; *left < 0 {
+		return corruptf(p.pgno(), "a bucket with more pages than the file has")
+	}
 	alloc, inuse, overflow := &s.LeafAlloc, &s.LeafInuse, &s.LeafOverflowN
 	if p.level() > 0 {
 		alloc, inuse, overflow = &s.BranchAlloc, &s.BranchInuse, &s.BranchOverflowN
@@ -146,7 +154,7 @@ func (b *Bucket) pageStats(p page, s, nested *BucketStats) error {
 		if p.level() > 0 {
 			c, err := b.tx.child(p, i)
 			if err == nil {
-				err = b.pageStats(c, s, nested)
+				err = b.pageStats(c, s, nested, left)
 			}
 			if err != nil {
 				return err
@@ -157,7 +165,7 @@ func (b *Bucket) pageStats(p page, s, nested *BucketStats) error {
 		case cellExtent:
 			addExtent(getExtent(v))
 		case cellBucket:
-			n, err := b.nestedStats(p, i, v)
+			n, err := b.nestedStats(p, i, v, left)
 			if err != nil {
 				return err
 			}
@@ -168,17 +176,17 @@ func (b *Bucket) pageStats(p page, s, nested *BucketStats) error {
 }
 
 // nestedStats returns the figures of the bucket in slot i of a leaf.
-func (b *Bucket) nestedStats(p page, i int, header []byte) (BucketStats, error) {
+func (b *Bucket) nestedStats(p page, i int, header []byte, left *int) (BucketStats, error) {
 	name, err := p.key(i, b.tx)
 	if err != nil {
 		return BucketStats{}, err
 	}
 	if c := b.children[string(name)]; c != nil {
-		return c.stats()
+		return c.stats(left)
 	}
 	c := &Bucket{tx: b.tx, parent: b}
 	if err := c.setHeader(header); err != nil {
 		return BucketStats{}, corruptf(p.pgno(), "bucket in slot %d: %v", i, err)
 	}
-	return c.stats()
+	return c.stats(left)
 }
