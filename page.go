@@ -547,10 +547,11 @@ func (p page) fill(level int, cells []cell) {
 	p.build(kind, level, cells, min(commonPrefix(level, cells), room))
 }
 
-// validate checks that no offset, length or number in a page of a tree leads outside it. It
+// validate checks that no offset, length or number in a page of a tree leads outside it, and
+// that no two cells share a byte, so that a change of one leaves the others as they are. It
 // says nothing of order or truth, which Check does.
 func (p page) validate() error {
-	if len(p) < headerSize {
+	if len(p) < headerSize || len(p) > maxPageSize {
 		return fmt.Errorf("page of %d bytes", len(p))
 	}
 	switch {
@@ -566,12 +567,33 @@ func (p page) validate() error {
 	if n == 0 && p[1] > 0 {
 		return fmt.Errorf("branch without children")
 	}
+	var cells coverage
 	for i := range n {
 		if err := p.validateCell(i, pl, start); err != nil {
 			return fmt.Errorf("slot %d: %w", i, err)
 		}
+		if off := p.cellOff(i); cells.overlaps(off, off+p.cellSize(i)) {
+			return fmt.Errorf("slot %d: its cell overlaps another", i)
+		}
 	}
 	return nil
+}
+
+// A coverage tells which bytes of a page belong to a cell.
+type coverage [maxPageSize / 64]uint64
+
+// overlaps adds the bytes from to to and tells whether any of them were there.
+func (c *coverage) overlaps(from, to int) bool {
+	for from < to {
+		n := min(64-from%64, to-from)
+		mask := ^uint64(0) >> (64 - n) << (from % 64)
+		if c[from/64]&mask != 0 {
+			return true
+		}
+		c[from/64] |= mask
+		from += n
+	}
+	return false
 }
 
 func (p page) validateCell(i, prefixLen, start int) error {
