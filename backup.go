@@ -65,7 +65,7 @@ func (c *checker) freshMeta() (meta, map[uint32]page) {
 	if len(free) == 0 {
 		return m, log
 	}
-	set := newRunSet(true)
+	set := newRunSet()
 	for _, r := range free {
 		set.put(r)
 	}

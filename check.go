@@ -416,7 +416,7 @@ func (db *DB) account() account {
 	for _, r := range db.log.chain {
 		a.others = append(a.others, run{r.pgno, 1})
 	}
-	a.allocs = db.group.allocs.runs()
+	a.allocs = slices.Clone(db.group.allocs)
 	if tx := db.active; tx != nil {
 		for _, s := range tx.w.scopes {
 			a.allocs = append(a.allocs, s.allocs.runs()...)

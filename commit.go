@@ -28,14 +28,14 @@ type group struct {
 	last    uint64 // id of the last transaction in it; 0: none
 	grows   bool   // a transaction in it did not only delete
 	freed   []freedRun
-	allocs  *runSet
+	allocs  []run
 	lead    chan struct{} // gets a token: one of the members is to flush
 	done    chan struct{} // closed when the group is durable or has failed
 	err     error         // set before done is closed
 }
 
 func newGroup() *group {
-	return &group{allocs: newRunSet(false), lead: make(chan struct{}, 1), done: make(chan struct{})}
+	return &group{lead: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // A latch is a store that can write no more.
@@ -128,9 +128,7 @@ func (db *DB) join(tx *Tx) *group {
 	g.last = tx.w.id
 	g.grows = g.grows || !tx.w.deletes
 	g.freed = append(g.freed, s.freed...)
-	for _, r := range s.allocs.runs() {
-		g.allocs.add(r)
-	}
+	g.allocs = append(g.allocs, s.allocs.runs()...)
 	return g
 }
 
@@ -352,6 +350,9 @@ func (db *DB) seal(withLog bool) error {
 	needed := db.needed()
 	db.alloc.release(needed)
 	db.alloc.trim()
+	if withLog {
+		db.delta.tidy(0)
+	}
 	s := newSealer(db, g)
 	err := s.run(withLog)
 	if err != nil {
@@ -373,27 +374,34 @@ func (db *DB) needed() []uint64 {
 
 // A sealer is one seal under way.
 type sealer struct {
-	db      *DB
-	group   *group
-	root    ref
-	order   []uint32          // dirty pages, children before parents
-	refs    map[uint32]ref    // what they became
-	image   map[uint32]*undo  // pages as the group had them, which the open transaction changed
-	first   map[uint32]*scope // and its scope that changed them first
-	runs    []run             // allocated for the pages and the log
-	counted bool              // the delta has the changes of the group
-	log     *freeLog          // the new one
-	old     []freedRun        // pages of the old one that go
-	out     []pageWrite
+	db    *DB
+	group *group
+	root  ref
+	order []uint32          // dirty pages, children before parents
+	refs  []ref             // what they became, by index; pgno 0 for what was not sealed
+	image map[uint32]*undo  // pages as the group had them, which the open transaction changed
+	first map[uint32]*scope // and its scope that changed them first
+	runs  []run             // allocated for the pages and the log
+	mark  deltaMark         // the delta before
+	log   *freeLog          // the new one
+	old   []freedRun        // pages of the old one that go
+	out   []pageWrite
 }
 
 func newSealer(db *DB, g *group) *sealer {
-	s := &sealer{db: db, group: g, root: db.root}
+	s := &sealer{db: db, group: g, root: db.root, mark: db.delta.mark()}
 	if g.last == 0 {
 		s.root = db.head.root
 		return s
 	}
-	s.refs = make(map[uint32]ref, db.dirty.live)
+	s.refs = db.refs[:0]
+	if n := len(db.dirty.pages); cap(s.refs) < n {
+		s.refs = make([]ref, n, 2*n)
+	} else {
+		s.refs = s.refs[:n]
+		clear(s.refs)
+	}
+	db.refs = s.refs
 	if tx := db.active; tx != nil {
 		s.image, s.first = map[uint32]*undo{}, map[uint32]*scope{}
 		for _, sc := range tx.w.scopes {
@@ -430,8 +438,7 @@ func (s *sealer) run(withLog bool) error {
 		s.runs = runs
 	}
 	s.number(extra)
-	s.counted = true
-	s.changeDelta(db.delta.free, db.delta.alloc)
+	s.changeDelta()
 	if withLog {
 		if err := s.writeLog(); err != nil {
 			return err
@@ -477,15 +484,15 @@ func (s *sealer) number(extra int) {
 	for _, pgno := range s.order {
 		d := s.page(pgno)
 		forDirtyRefs(d, func(b []byte) {
-			r := s.refs[le.Uint32(b)]
+			r := s.refs[le.Uint32(b)&^dirtyBit]
 			r.count = getRef(b).count
 			r.put(b)
 		})
-		s.refs[pgno] = s.finish(d.buf, next(), birth)
+		s.refs[pgno&^dirtyBit] = s.finish(d.buf, next(), birth)
 	}
 	if s.root.dirty() {
 		count := s.root.count
-		s.root = s.refs[s.root.pgno]
+		s.root = s.refs[s.root.pgno&^dirtyBit]
 		s.root.count = count
 	}
 }
@@ -510,17 +517,17 @@ func pageNumbers(runs []run) func() uint32 {
 	}
 }
 
-// changeDelta tells the delta what the group frees and allocates; with the arguments
-// exchanged it undoes that.
-func (s *sealer) changeDelta(free, alloc func(run)) {
+// changeDelta tells the delta what the group frees and allocates.
+func (s *sealer) changeDelta() {
+	d := &s.db.delta
 	for _, r := range s.group.freed {
-		free(r.run)
+		d.free(r.run)
 	}
-	for _, r := range s.group.allocs.runs() {
-		alloc(r)
+	for _, r := range s.group.allocs {
+		d.alloc(r)
 	}
 	for _, r := range s.runs {
-		alloc(r)
+		d.alloc(r)
 	}
 }
 
@@ -530,7 +537,8 @@ func (s *sealer) writeLog() error {
 	db := s.db
 	last := s.runs[len(s.runs)-1]
 	own := []run{{last.end() - 1, 1}}
-	changes := db.delta.freed.byPos.Len() + db.delta.allocated.byPos.Len() + 2
+	changes := len(db.delta.freed) + len(db.delta.allocated)
+	changes += 2 + changes/64 // for the pages of the log itself
 	snapshot := db.log.outgrown(db.pageSize)
 	replace := !snapshot && db.log.fitsTail(db.pageSize, changes)
 	switch {
@@ -570,7 +578,8 @@ func (s *sealer) encodeLog(snapshot, replace bool, own []run) {
 		w, pages = encodeLogSnapshot(db.pageSize, db.alloc.hwm, db.alloc.unused(s.unusedOnDisk()))
 		l.chain, l.snapshot, l.records = nil, w.written, 0
 	} else {
-		w, pages = l.encode(db.pageSize, replace, db.alloc.hwm, db.delta.freed.runs(), db.delta.allocated.runs())
+		freed, allocated := db.delta.net()
+		w, pages = l.encode(db.pageSize, replace, db.alloc.hwm, freed, allocated)
 	}
 	n := 0
 	for _, r := range own {
@@ -625,7 +634,7 @@ func (db *DB) activeRuns() int {
 	n := 0
 	if tx := db.active; tx != nil {
 		for _, sc := range tx.w.scopes {
-			n += sc.allocs.byPos.Len()
+			n += len(sc.allocs.runs())
 		}
 	}
 	return n
@@ -695,8 +704,10 @@ func (s *sealer) settle(needed []uint64) {
 	db.alloc.retire(g.freed, g.last, needed)
 	if s.log != nil {
 		db.alloc.retire(s.old, txid, needed)
-		db.log, db.delta = *s.log, newDelta()
+		db.log = *s.log
+		db.delta.reset(deltaMark{})
 	}
+	db.delta.tidy(tidyDelta)
 	db.head = &snapshot{txid, s.root, db.log.head, db.alloc.hwm, db.m}
 	db.root = s.root
 	if g.last == 0 {
@@ -713,17 +724,12 @@ func (s *sealer) settle(needed []uint64) {
 // fails too.
 func (s *sealer) undo() {
 	db := s.db
-	for _, r := range s.old {
-		db.delta.alloc(r.run)
-	}
-	if s.counted {
-		s.changeDelta(db.delta.alloc, db.delta.free)
-	}
+	db.delta.reset(s.mark)
 	db.alloc.giveBack(s.runs)
 	if s.group.last == 0 {
 		return
 	}
-	db.alloc.giveBack(s.group.allocs.runs())
+	db.alloc.giveBack(s.group.allocs)
 	db.root = db.head.root
 	if tx := db.active; tx != nil {
 		tx.fail(fmt.Errorf("a transaction before this one, of its group, could not be written"))
@@ -772,8 +778,14 @@ func (s *sealer) rebase(tx *Tx) {
 
 // resolved returns what ref r, seen before scope k, refers to now.
 func (s *sealer) resolved(r ref, since map[uint32]int, k int) ref {
-	to, sealed := s.refs[r.pgno]
-	if first, changed := since[r.pgno]; !sealed || changed && first < k {
+	if !r.dirty() {
+		return r
+	}
+	to := ref{}
+	if i := int(r.pgno &^ dirtyBit); i < len(s.refs) {
+		to = s.refs[i]
+	}
+	if first, changed := since[r.pgno]; to.pgno == 0 || changed && first < k {
 		return r
 	}
 	to.count = r.count
@@ -812,7 +824,7 @@ func (s *sealer) handOver(tx *Tx, since map[uint32]int) {
 				keep = append(keep, u)
 				continue
 			}
-			if r, ok := s.refs[u.index|dirtyBit]; ok {
+			if r := s.refs[u.index]; r.pgno != 0 {
 				sc.freed = append(sc.freed, freedRun{run{r.pgno, 1}, r.birth})
 			}
 			t.recycle(u.page)

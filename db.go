@@ -76,6 +76,7 @@ type writer struct {
 	cells  []cell
 	shared []cell
 	body   []byte
+	refs   []ref
 }
 
 // A retiredMapping is read through by snapshots up to last only.
@@ -158,7 +159,6 @@ func openOn(f backing.File, opts Options, onDisk bool) (*DB, error) {
 	db := &DB{name: f.Name(), opts: opts, readOnly: opts.ReadOnly, onDisk: onDisk, file: f, readers: newReaderTable()}
 	db.changed = make(chan struct{})
 	db.group = newGroup()
-	db.delta = newDelta()
 	db.handlers.init()
 	if err := db.recover(); err != nil {
 		if db.m != nil {

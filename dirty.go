@@ -133,13 +133,13 @@ type scope struct {
 	created  []uint32 // indexes that did not exist when the scope began
 	spare    []uint32 // those of created that are not in use
 	freed    []freedRun
-	allocs   *runSet   // pages of the file that the scope allocated: extents, early writes
+	allocs   runSet    // pages of the file that the scope allocated: extents, early writes
 	buried   []*Bucket // open buckets that were deleted or moved
 	handlers int       // commit handlers registered before the scope began
 }
 
 func newScope(serial uint64, root ref, handlers int) *scope {
-	return &scope{serial: serial, root: root, allocs: newRunSet(false), handlers: handlers}
+	return &scope{serial: serial, root: root, handlers: handlers}
 }
 
 // rollBack undoes the scope, which is the innermost.

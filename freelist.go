@@ -1,6 +1,7 @@
 package folio
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,24 +24,27 @@ type run struct{ start, n uint32 }
 
 func (r run) end() uint32 { return r.start + r.n }
 
-// A runSet is a set of pages as runs that neither overlap nor touch.
+// A runSet is a set of pages as runs that neither overlap nor touch. Its zero value is an
+// empty set without the index for best fit.
 type runSet struct {
 	byPos *btree.BTreeG[run]
 	byLen *btree.BTreeG[run] // nil where best fit is not asked for
 	pages uint64
 }
 
-func newRunSet(indexed bool) *runSet {
-	s := &runSet{byPos: btree.NewG(32, func(a, b run) bool { return a.start < b.start })}
-	if indexed {
-		s.byLen = btree.NewG(32, func(a, b run) bool {
-			return a.n < b.n || a.n == b.n && a.start < b.start
-		})
+func byStart(a, b run) bool { return a.start < b.start }
+
+func newRunSet() *runSet {
+	return &runSet{
+		byPos: btree.NewG(32, byStart),
+		byLen: btree.NewG(32, func(a, b run) bool { return a.n < b.n || a.n == b.n && a.start < b.start }),
 	}
-	return s
 }
 
 func (s *runSet) put(r run) {
+	if s.byPos == nil {
+		s.byPos = btree.NewG(32, byStart)
+	}
 	s.byPos.ReplaceOrInsert(r)
 	if s.byLen != nil {
 		s.byLen.ReplaceOrInsert(r)
@@ -58,6 +62,9 @@ func (s *runSet) drop(r run) {
 
 // around returns the last run that starts at or before pgno, and the first after it.
 func (s *runSet) around(pgno uint32) (before, after run) {
+	if s.pages == 0 {
+		return run{}, run{}
+	}
 	s.byPos.DescendLessOrEqual(run{start: pgno}, func(r run) bool { before = r; return false })
 	s.byPos.AscendGreaterOrEqual(run{start: pgno + 1}, func(r run) bool { after = r; return false })
 	return before, after
@@ -99,26 +106,6 @@ func (s *runSet) remove(r run) bool {
 	return true
 }
 
-// cut takes what r and the set share out of the set and calls fn for each run of r that was
-// not in it.
-func (s *runSet) cut(r run, fn func(run)) {
-	for r.n > 0 {
-		in, after := s.around(r.start)
-		if in.n > 0 && in.end() > r.start {
-			part := run{r.start, min(in.end(), r.end()) - r.start}
-			s.remove(part)
-			r = run{part.end(), r.n - part.n}
-			continue
-		}
-		part := r
-		if after.n > 0 && after.start < r.end() {
-			part.n = after.start - r.start
-		}
-		fn(part)
-		r = run{part.end(), r.n - part.n}
-	}
-}
-
 // take removes n pages from the shortest run that has them; of runs alike, the lowest.
 func (s *runSet) take(n uint32) (run, bool) {
 	var in run
@@ -135,6 +122,9 @@ func (s *runSet) take(n uint32) (run, bool) {
 
 // runs returns the set in order.
 func (s *runSet) runs() []run {
+	if s.pages == 0 {
+		return nil
+	}
 	rs := make([]run, 0, s.byPos.Len())
 	s.byPos.Ascend(func(r run) bool { rs = append(rs, r); return true })
 	return rs
@@ -159,10 +149,11 @@ type allocator struct {
 	waiting  uint64                  // pages in pending
 	hwm      uint32                  // high-water mark: pages from here on were never used
 	maxPages uint32                  // hwm may not pass it
+	loose    []run                   // scratch space
 }
 
 func newAllocator(hwm, maxPages uint32) *allocator {
-	return &allocator{free: newRunSet(true), pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages}
+	return &allocator{free: newRunSet(), pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages}
 }
 
 // contiguous allocates n adjacent pages, and leaves keep pages free if it can grow instead.
@@ -242,24 +233,28 @@ func (a *allocator) giveBack(rs []run) {
 // retire makes the pages that transaction f freed wait for the needed states, or free where
 // none needs them. needed is sorted.
 func (a *allocator) retire(freed []freedRun, f uint64, needed []uint64) {
+	free := a.loose[:0]
 	for _, r := range freed {
-		a.wait(pendingRun{r, f}, needed)
+		free = a.wait(free, pendingRun{r, f}, needed)
 	}
+	a.addLoose(free)
 }
 
-func (a *allocator) wait(p pendingRun, needed []uint64) {
+// wait makes p wait for the newest state that needs it, or appends it to free.
+func (a *allocator) wait(free []run, p pendingRun, needed []uint64) []run {
 	i, _ := slices.BinarySearch(needed, p.freed)
-	if i > 0 && needed[i-1] >= p.birth {
-		a.pending[needed[i-1]] = append(a.pending[needed[i-1]], p)
-		a.waiting += uint64(p.n)
-		return
+	if i == 0 || needed[i-1] < p.birth {
+		return append(free, p.run)
 	}
-	a.free.add(p.run)
+	a.pending[needed[i-1]] = append(a.pending[needed[i-1]], p)
+	a.waiting += uint64(p.n)
+	return free
 }
 
 // release frees what waited for states that are needed no more. States only leave: a new one
 // is always the newest, so a page looked at once is pinned by nothing older than its pin.
 func (a *allocator) release(needed []uint64) {
+	free := a.loose[:0]
 	for s, waiting := range a.pending {
 		if _, found := slices.BinarySearch(needed, s); found {
 			continue
@@ -267,8 +262,17 @@ func (a *allocator) release(needed []uint64) {
 		delete(a.pending, s)
 		for _, p := range waiting {
 			a.waiting -= uint64(p.n)
-			a.wait(p, needed)
+			free = a.wait(free, p, needed)
 		}
+	}
+	a.addLoose(free)
+}
+
+// addLoose makes runs free, neighbours in one go.
+func (a *allocator) addLoose(rs []run) {
+	a.loose = rs
+	for _, r := range joinRuns(rs) {
+		a.free.add(r)
 	}
 }
 
@@ -305,15 +309,67 @@ func joinRuns(rs []run) []run {
 	return out
 }
 
-// A delta is the net change of what is free on disk since the log was last written.
+// A delta is what became free on disk, and what was allocated, since the log was last written,
+// in any order. What was allocated and freed again cancels out.
 type delta struct {
-	freed, allocated *runSet
+	freed, allocated []run
 }
 
-func newDelta() delta { return delta{newRunSet(false), newRunSet(false)} }
+func (d *delta) free(r run)  { d.freed = append(d.freed, r) }
+func (d *delta) alloc(r run) { d.allocated = append(d.allocated, r) }
 
-func (d delta) free(r run)  { d.allocated.cut(r, d.freed.add) }
-func (d delta) alloc(r run) { d.freed.cut(r, d.allocated.add) }
+// A deltaMark is a delta's length, to return to.
+type deltaMark struct{ freed, allocated int }
+
+func (d *delta) mark() deltaMark { return deltaMark{len(d.freed), len(d.allocated)} }
+
+func (d *delta) reset(m deltaMark) {
+	d.freed, d.allocated = d.freed[:m.freed], d.allocated[:m.allocated]
+}
+
+// tidyDelta is the number of runs from which on a delta is tidied between flushes.
+const tidyDelta = 1 << 16
+
+// tidy reduces a delta of more than limit runs to its net change.
+func (d *delta) tidy(limit int) {
+	if len(d.freed)+len(d.allocated) > limit {
+		d.freed, d.allocated = d.net()
+	}
+}
+
+// net returns the net change: runs that became free, and runs that are so no longer.
+func (d *delta) net() (freed, allocated []run) {
+	type edge struct {
+		at uint32
+		by int
+	}
+	edges := make([]edge, 0, 2*(len(d.freed)+len(d.allocated)))
+	for _, r := range d.freed {
+		edges = append(edges, edge{r.start, 1}, edge{r.end(), -1})
+	}
+	for _, r := range d.allocated {
+		edges = append(edges, edge{r.start, -1}, edge{r.end(), 1})
+	}
+	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.at, b.at) })
+	sum, from := 0, uint32(0)
+	for i := 0; i < len(edges); {
+		at, was := edges[i].at, sum
+		for ; i < len(edges) && edges[i].at == at; i++ {
+			sum += edges[i].by
+		}
+		if sum == was {
+			continue
+		}
+		switch {
+		case was > 0:
+			freed = append(freed, run{from, at - from})
+		case was < 0:
+			allocated = append(allocated, run{from, at - from})
+		}
+		from = at
+	}
+	return freed, allocated
+}
 
 // The free log is a chain of pages, newest first: each begins with a ref to the one before
 // it, and the oldest starts with a reset. Without any page nothing is free. A page of it:
@@ -503,7 +559,7 @@ func (l *logReplay) mark(tag byte, v uint64) error {
 	hwm := uint32(v)
 	switch {
 	case tag == logReset:
-		l.free = newRunSet(true)
+		l.free = newRunSet()
 	case hwm > l.hwm:
 		l.free.add(run{l.hwm, hwm - l.hwm})
 	case hwm < l.hwm && !l.free.remove(run{hwm, l.hwm - hwm}):

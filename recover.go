@@ -339,7 +339,7 @@ func (db *DB) replayLog(m meta) (*runSet, freeLog, error) {
 	if err != nil {
 		return nil, l, err
 	}
-	replay := logReplay{free: newRunSet(true), hwm: metaPages}
+	replay := logReplay{free: newRunSet(), hwm: metaPages}
 	for _, c := range pages {
 		if err := replay.apply(c.p); err != nil {
 			return nil, l, corruptf(c.r.pgno, "%v", err)
