@@ -110,6 +110,7 @@ type crashRun struct {
 	seed  uint64
 	depth int    // crashes before this run
 	where string // for messages: those crashes
+	from  int    // the first operation at which images are made
 	ops   []workload.Op
 	h     *workload.History
 	f     *simfile.File
@@ -207,7 +208,7 @@ func (r *crashRun) match(db *folio.DB) (found model.State, err error) {
 func (r *crashRun) crashHere(n int, op simfile.Op) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.done() {
+	if r.done() || n < r.from {
 		return
 	}
 	r.points.Add(1)
