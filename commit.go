@@ -104,7 +104,11 @@ func (tx *Tx) complete() (err error) {
 	for len(tx.w.scopes) > 1 {
 		tx.releaseScope()
 	}
-	return tx.root.finish()
+	if err := tx.root.finish(); err != nil {
+		return err
+	}
+	tx.db.relieve(tx.db.dirty.live + 1)
+	return tx.Err()
 }
 
 // failure returns why the transaction cannot commit though it is complete: the store latched,
@@ -663,6 +667,7 @@ func (s *sealer) write() error {
 func (db *DB) writePages(pgno uint32, bufs [][]byte) error {
 	off := int64(pgno) << db.shift
 	n, err := db.file.WriteVec(bufs, off)
+	db.full = db.full || err != nil && off+int64(n) >= db.size
 	db.unflushed += int64(n)
 	db.written += int64(n)
 	db.extended(off + int64(n))

@@ -63,6 +63,7 @@ type writer struct {
 
 	size       int64 // of the file, as far as it was written
 	grew       bool  // since the last flush
+	full       bool  // the last attempt to grow the file failed
 	unflushed  int64 // bytes written since the last flush
 	cleanSlots bool  // both slots hold the clean meta of durable
 	flushing   bool

@@ -1,6 +1,7 @@
 package folio
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -154,7 +155,7 @@ func (db *DB) choose(slots [2]slot, size int64) (int, error) {
 			db.seed = s.meta.seed
 			if errs[at] = db.trust(s.meta, size); errs[at] == nil {
 				if at != first || slots[1-at].err != nil && !slots[1-at].blank {
-					db.opts.Logger.Info("folio: opened an older state", "path", db.name, "txid", s.meta.txid, "newer", errs[1-at])
+					db.opts.Logger.Info("folio: opened an older state", "path", db.name, "txid", s.meta.txid, "newer", cmp.Or(errs[1-at], slots[1-at].err))
 				}
 				return at, nil
 			}

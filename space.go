@@ -1,6 +1,7 @@
 package folio
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -51,6 +52,26 @@ func (db *DB) allocate(n uint32, grows, contiguous bool) ([]run, error) {
 	return a.scattered(n, keep)
 }
 
+// relieve flushes when n pages cannot be had now, but pages wait only for states that a flush
+// would end the need of. It is called with mu, by the open transaction, and may give mu up
+// meanwhile.
+func (db *DB) relieve(n int) {
+	a := db.alloc
+	room := a.free.pages
+	if !db.full {
+		room += uint64(a.maxPages - a.hwm)
+	} else if exists := uint64(db.size) >> db.shift; exists > uint64(a.hwm) {
+		room += exists - uint64(a.hwm)
+	}
+	if room >= uint64(n)+db.reserve() || a.waiting == 0 || db.head.txid == db.durable.txid {
+		return
+	}
+	txid := db.head.txid
+	// An error is told by what cannot be had for it.
+	db.unlocked(func() error { return db.waitDurable(context.Background(), txid) })
+	a.release(db.needed())
+}
+
 // makeRoom sees to it that n pages can be had and keep pages are left that the file already
 // has blocks for.
 func (db *DB) makeRoom(n uint32, keep uint64) error {
@@ -86,7 +107,7 @@ func (db *DB) extendAhead(end uint32, n uint64) error {
 		}
 		k, err := db.file.WriteVec(bufs, off)
 		db.extended(off + int64(k))
-		if err != nil {
+		if db.full = err != nil; db.full {
 			return fmt.Errorf("growing the file: %w", err)
 		}
 		off += size
@@ -192,6 +213,7 @@ func (tx *Tx) writeExtent(b []byte) (extent, error) {
 // allocExtent allocates the pages of an extent of n bytes to the innermost scope.
 func (tx *Tx) allocExtent(n int64) (extent, error) {
 	e := extent{length: uint32(n), birth: tx.w.id}
+	tx.db.relieve(int(e.pages(tx.db.pageSize)))
 	rs, err := tx.db.allocate(e.pages(tx.db.pageSize), true, true)
 	if err != nil {
 		return extent{}, fmt.Errorf("writing a value of %d bytes: %w", n, err)
