@@ -217,28 +217,38 @@ type keyLoader interface {
 // branch, slot 0 is less than every key. Heads are compared within the slot array; a cell is
 // touched only on a tie.
 func (p page) search(key []byte, kl keyLoader) (int, bool, error) {
+	lo, tie := p.bound(key)
+	if !tie {
+		return lo, false, nil
+	}
+	return p.searchTies(key, lo, kl)
+}
+
+// bound is search as far as the slots tell: tie says that slot lo has key's prefix and head,
+// so that it, and those after it that do too, must be compared in full.
+func (p page) bound(key []byte) (lo int, tie bool) {
 	n := p.count()
 	first := 0
 	if p[1] != 0 {
 		first = 1
 	}
 	if n <= first {
-		return n, false, nil
+		return n, false
 	}
 	pl := p.prefixLen()
 	if pl > 0 {
 		prefix := p[headerSize : headerSize+pl]
 		if len(key) < pl || string(key[:pl]) != string(prefix) {
 			if bytes.Compare(key, prefix) < 0 {
-				return first, false, nil
+				return first, false
 			}
-			return n, false, nil
+			return n, false
 		}
 	}
 	h := head(key[pl:])
 	base := slotBase(pl) + first*slotSize
 	slots := p[base : base+(n-first)*slotSize]
-	lo, size := 0, n-first
+	size := n - first
 	for size > 0 {
 		half := size >> 1
 		if le.Uint32(slots[(lo+half)*slotSize:]) < h {
@@ -249,14 +259,12 @@ func (p page) search(key []byte, kl keyLoader) (int, bool, error) {
 		}
 	}
 	lo += first
-	if lo == n || le.Uint32(p.slot(lo)) != h {
-		return lo, false, nil
-	}
-	return p.searchTies(key, h, lo, kl)
+	return lo, lo < n && le.Uint32(p.slot(lo)) == h
 }
 
 // searchTies finishes a search among the slots from lo on that share a head with key.
-func (p page) searchTies(key []byte, h uint32, lo int, kl keyLoader) (int, bool, error) {
+func (p page) searchTies(key []byte, lo int, kl keyLoader) (int, bool, error) {
+	h := le.Uint32(p.slot(lo))
 	hi := lo + 1
 	n := p.count()
 	for step := 1; hi < n && le.Uint32(p.slot(hi)) == h; step *= 2 {
