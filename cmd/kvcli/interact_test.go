@@ -82,6 +82,14 @@ func (p *typist) sees(text string) {
 	}
 }
 
+// abortsLine presses Ctrl-C in the line editor, and waits until that is done: what it shows
+// before is the prompt, again and again.
+func (p *typist) abortsLine() {
+	p.t.Helper()
+	p.types("\x03")
+	p.sees("\n")
+}
+
 // leaves ends the shell with Ctrl-D and waits for it.
 func (p *typist) leaves() {
 	p.t.Helper()
@@ -131,11 +139,13 @@ func TestShellOnATerminal(t *testing.T) {
 	// History: the line before the last one.
 	p.types("\x1b[A\x1b[A")
 	p.sees("get \"two")
-	p.types("\x03")
+	p.abortsLine()
 	p.sees("s.db:/users/admins> ")
 
 	// Ctrl-C drops the line that is being typed.
-	p.types("put lost value\x03")
+	p.types("put lost value")
+	p.sees("value")
+	p.abortsLine()
 	p.sees("s.db:/users/admins> ")
 	p.types("get lost\r")
 	p.sees("error: there is no key \"lost\"")
@@ -154,6 +164,7 @@ func TestShellOnATerminal(t *testing.T) {
 	p.types("cd /users; begin\r")
 	p.sees("s.db:/users*> ")
 	p.types("put alice changed\r")
+	p.sees("\n")
 	p.sees("s.db:/users*> ")
 
 	// A command that fails in it undoes itself and nothing else.
@@ -178,7 +189,8 @@ func TestShellOnATerminal(t *testing.T) {
 	p.sees("s.db:/> ")
 	p.types("\x12begin re")
 	p.sees("rollback; begin read")
-	p.types("\x03")
+	p.abortsLine()
+	p.sees("s.db:/> ")
 	p.leaves()
 }
 
