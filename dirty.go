@@ -4,7 +4,7 @@ import "slices"
 
 // This file is the writer's private pages and their undo. What must hold:
 //
-//   - A dirty page's bytes may be changed only while the innermost scope owns them; writable
+//   - A dirty page's bytes may be changed only while the innermost scope owns them; writablePage
 //     in tx.go makes that so, and is the only place that does.
 //   - Where a scope owns a page, it owns every page on the way to it from the bucket's root.
 //   - A buffer of which a slice was handed out is left to the garbage collector, never used

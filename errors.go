@@ -80,6 +80,7 @@ type CorruptError struct {
 	Reason string
 }
 
+// Error tells the page and the reason.
 func (e *CorruptError) Error() string {
 	return fmt.Sprintf("page %d: %s", e.Pgno, e.Reason)
 }

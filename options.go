@@ -56,8 +56,9 @@ type Options struct {
 	// Verify says when the checksum of a page is compared, by default VerifyOnce.
 	Verify Verify
 
-	// Logger gets events that no call returns: recovery from an older meta, a failed
-	// background flush. By default nothing is logged.
+	// Logger gets events that no call returns: an older state taken at opening, a file opened
+	// read-only for its features, a failed background flush, the end of writing after a failed
+	// flush. By default nothing is logged.
 	Logger *slog.Logger
 
 	// OpenFile opens the file, by default os.OpenFile.

@@ -18,7 +18,7 @@ import (
 //   - A write transaction's calls hold DB.mu, so that a flush that starts in the middle of it
 //     can seal the transactions before it (see commit.go). Nothing calls the user's code
 //     while holding it.
-//   - Every page that changes went through writable first.
+//   - Every page that changes went through writablePage first.
 
 // A Tx is a transaction: a read transaction sees the state that was the newest when it began,
 // a write transaction sees its own changes on top of all before it. A Tx must be used by one
