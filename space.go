@@ -39,6 +39,9 @@ func (db *DB) allocate(n uint32, grows, contiguous bool) ([]run, error) {
 	keep := uint64(0)
 	if grows {
 		keep = db.reserve()
+		if a.free.pages < uint64(n)+keep {
+			a.release(db.needed()) // readers may have ended, or a flush, since the last seal
+		}
 		if a.free.pages+uint64(a.maxPages-a.hwm) < uint64(n)+keep {
 			return nil, ErrMaxSizeReached
 		}
