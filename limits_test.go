@@ -193,6 +193,7 @@ func emptyOut(t *testing.T, db *folio.DB, n, each, size int) {
 		}
 	}
 	foliotest.MustCheck(t, db)
+	must(t, db.Sync()) // what the durable state needs is not free
 	fill(t, db, max(1, n/2), size)
 }
 
