@@ -1,9 +1,14 @@
 package folio
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -92,8 +97,8 @@ func TestDocsByteTables(t *testing.T) {
 	}{
 		{"meta", metaBytes, metaSize, map[string]any{
 			"magic": metaMagic[:], "version": metaVersion, "pageSize": 8192, "required": 0x11, "optional": 0x22,
-			"seed": 0x3333333333333333, "txid": 0x4444, "base": 0x1111, "root": refBytes[:], "log": logRef,
-			"hwm": 0x66, "flags": 3, "created": 0x7777777777777777, "checksum": xxhash.Sum64(metaBytes[:504]),
+			"seed": m.seed, "txid": 0x4444, "base": 0x1111, "root": refBytes[:], "log": logRef,
+			"hwm": 0x66, "flags": 3, "created": m.created, "checksum": xxhash.Sum64(metaBytes[:504]),
 		}},
 		{"ref", refBytes[:], refSize, map[string]any{
 			"pgno": r.pgno, "birth": r.birth, "count": r.count, "checksum": r.sum,
@@ -254,6 +259,96 @@ func TestDocsFormatExamples(t *testing.T) {
 	} {
 		if !strings.Contains(doc, want) {
 			t.Errorf("the examples lack\n%s", want)
+		}
+	}
+}
+
+// A reader in another language, docs/reader.py, written from docs/format.md alone, finds what is in a store and
+// accounts for every page.
+func TestDocsReader(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3 here")
+	}
+	for _, size := range []int{minPageSize, 16 << 10} {
+		path := filepath.Join(t.TempDir(), "store")
+		want := storeForReader(t, path, size)
+		cmd := exec.Command(python, "docs/reader.py", path)
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		got, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("pages of %d bytes: %v\n%s", size, err, &stderr)
+		}
+		if strings.TrimSpace(string(got)) != strings.TrimSpace(want) {
+			t.Errorf("pages of %d bytes: the reader lists\n%s\nwant\n%s", size, got, want)
+		}
+	}
+}
+
+// storeForReader makes a store with everything that the format has and returns its listing.
+func storeForReader(t *testing.T, path string, pageSize int) string {
+	t.Helper()
+	try := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := Open(path, 0o600, &Options{PageSize: pageSize})
+	try(err)
+	rng := rand.New(rand.NewPCG(1, uint64(pageSize)))
+	for round := range 8 {
+		try(db.Update(func(tx *Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("large"))
+			try(err)
+			for range 60 {
+				key := fmt.Appendf(nil, "prefix/%d", rng.IntN(1000))
+				switch rng.IntN(20) {
+				case 0: // a long key
+					key = bytes.Repeat(key, 1000)
+				case 1: // long keys that part at their ends only, so that separators are long too
+					key = fmt.Appendf(bytes.Repeat([]byte("z"), pageSize/2-500), "%02d", rng.IntN(20))
+				case 2:
+					key = append(key, 0)
+				}
+				if len(key) > MaxKeySize {
+					key = key[:MaxKeySize]
+				}
+				if rng.IntN(3) == 0 {
+					try(b.Delete(key))
+					continue
+				}
+				try(b.Put(key, make([]byte, rng.IntN(600)+rng.IntN(10)/9*rng.IntN(20_000))))
+			}
+			nested, err := b.CreateBucketIfNotExists(fmt.Appendf(nil, "nested %d", round%5))
+			try(err)
+			_, err = nested.CreateBucketIfNotExists([]byte("empty"))
+			try(err)
+			_, err = nested.NextSequence()
+			try(err)
+			inline, err := tx.CreateBucket(fmt.Appendf(nil, "inline %d", round))
+			try(err)
+			return errors.Join(inline.Put([]byte("k"), []byte("v")), inline.Put([]byte("k2"), nil))
+		}))
+	}
+	var list strings.Builder
+	try(db.View(func(tx *Tx) error {
+		listForReader(&list, &tx.root, "")
+		return nil
+	}))
+	try(db.Close())
+	return list.String()
+}
+
+func listForReader(w *strings.Builder, b *Bucket, path string) {
+	for k, v := range b.All() {
+		if at := fmt.Sprintf("%s%x", path, k); v != nil {
+			fmt.Fprintf(w, "%s %d %016x\n", at, len(v), xxhash.Sum64(v))
+		} else {
+			nested := b.Bucket(k)
+			fmt.Fprintf(w, "%s bucket %d\n", at, nested.Sequence())
+			listForReader(w, nested, at+"/")
 		}
 	}
 }
