@@ -13,11 +13,35 @@ import (
 // spilled is the end of every write call: it writes pages early when the transaction has
 // outgrown Options.DirtyLimit.
 func (tx *Tx) spilled(err error) error {
-	if int64(tx.db.dirty.live)<<tx.db.shift <= tx.db.opts.DirtyLimit || err != nil {
+	if err != nil || int64(tx.db.dirty.live)<<tx.db.shift <= max(tx.db.opts.DirtyLimit, tx.w.spillAt) {
 		return err
 	}
-	if err := tx.spill(); err != nil {
+	err = tx.root.fold()
+	if err == nil {
+		err = tx.spill()
+	}
+	if err != nil {
 		return tx.fail(fmt.Errorf("writing pages of a large transaction early: %w", err))
+	}
+	// What cannot be written yet, such as the roots of many open buckets, must not be looked
+	// at again with every call.
+	left := int64(tx.db.dirty.live) << tx.db.shift
+	tx.w.spillAt = left + left/4
+	return nil
+}
+
+// fold takes small open buckets into their parents.
+func (b *Bucket) fold() error {
+	for _, name := range b.openNames() {
+		c := b.children[name]
+		if err := c.fold(); err != nil {
+			return err
+		}
+		if c.takeInline(); c.inline != nil && c.changed {
+			if err := b.putHeader(c); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

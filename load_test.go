@@ -207,6 +207,85 @@ func TestTransactionLargerThanDirtyLimit(t *testing.T) {
 	}
 }
 
+// A page that was written early is free as soon as it is copied, and a long separator or value
+// may take its place at once.
+func TestLongKeysInATransactionLargerThanDirtyLimit(t *testing.T) {
+	for seed := range int64(6) {
+		rng := rand.New(rand.NewSource(seed))
+		db, err := Open(filepath.Join(t.TempDir(), "a.folio"), 0o600, &Options{DirtyLimit: 32 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]int{}
+		err = db.Update(func(tx *Tx) error {
+			b, err := tx.CreateBucket([]byte("b"))
+			if err != nil {
+				return err
+			}
+			for i := range 3000 {
+				key := fmt.Appendf(nil, "%06d", rng.Intn(4000))
+				if i%2 == 0 {
+					key = append(make([]byte, 1500), key...)
+				}
+				want[string(key)] = i
+				if err := b.Put(key, append(make([]byte, rng.Intn(40)*rng.Intn(200)), byte(i))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checked(t, db)
+		err = db.View(func(tx *Tx) error {
+			b := tx.Bucket([]byte("b"))
+			for k, i := range want {
+				if v := b.Get([]byte(k)); len(v) == 0 || v[len(v)-1] != byte(i) {
+					t.Fatalf("seed %d: the value of %.20q (%d bytes) is wrong", seed, k, len(k))
+				}
+			}
+			if int(b.Count()) != len(want) {
+				t.Fatalf("seed %d: %d keys, want %d", seed, b.Count(), len(want))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The roots of open buckets cannot be written early; many of them must not make every call
+// look for what can.
+func TestManyOpenBucketsPastTheDirtyLimit(t *testing.T) {
+	db, err := OpenMemory(&Options{DirtyLimit: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const n = 20000
+	err = db.Update(func(tx *Tx) error {
+		for i := range n {
+			b, err := tx.CreateBucket(fmt.Appendf(nil, "%d", i))
+			if err != nil {
+				return err
+			}
+			if err := b.Put([]byte("k"), make([]byte, 10+i%3000)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked(t, db)
+}
+
 func TestBackupAndCompactGiveTheSameState(t *testing.T) {
 	dir := t.TempDir()
 	db, err := Open(filepath.Join(dir, "a.folio"), 0o600, nil)

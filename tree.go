@@ -242,27 +242,35 @@ func (b *Bucket) share(path []step, cells []cell) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var all []cell
-	if sibling < slot {
-		all = append(p.appendCells(tx.db.shared[:0], 0, p.count()), cells...)
-	} else {
-		all = p.appendCells(append(tx.db.shared[:0], cells...), 0, p.count())
-	}
-	tx.db.shared = all
+	all := tx.besides(cells, p, sibling < slot)
 	m := splitPoint(all, 0, 0)
 	if !spaceFor(tx.db.pageSize, all[:m]) || !spaceFor(tx.db.pageSize, all[m:]) {
 		return false, nil
 	}
-	r, _, err := tx.writablePage(parent.ref(sibling), 0)
+	r, p, err := tx.writablePage(parent.ref(sibling), 0)
 	if err != nil {
 		return false, err
 	}
 	parent.setRef(sibling, r)
+	// The page it was may be used again as soon as something is written: a long separator.
+	all = tx.besides(cells, p, sibling < slot)
 	left, right := path[last].pgno, r.pgno
 	if sibling < slot {
 		left, right = right, left
 	}
 	return true, b.partBetween(path[:last], min(slot, sibling), left, right, all, m)
+}
+
+// besides returns cells and those of a neighbour in order.
+func (tx *Tx) besides(cells []cell, p page, before bool) []cell {
+	all := tx.db.shared[:0]
+	if before {
+		all = append(p.appendCells(all, 0, p.count()), cells...)
+	} else {
+		all = p.appendCells(append(all, cells...), 0, p.count())
+	}
+	tx.db.shared = all
+	return all
 }
 
 // partBetween gives the neighbours left and right, in slots i and i+1 of the branch at the end

@@ -48,6 +48,7 @@ type writeTx struct {
 	durability Durability
 	handlers   []func()
 	exposed    map[uint32]uint32 // extents and pages this transaction wrote to the file, by first page, of which slices were handed out; their page counts
+	spillAt    int64             // bytes of dirty pages below which writing early is not tried
 	deletes    bool              // so far the transaction only deleted
 	changed    bool
 	drop       dropState
