@@ -111,6 +111,7 @@ type crashRun struct {
 	depth int    // crashes before this run
 	where string // for messages: those crashes
 	from  int    // the first operation at which images are made
+	few   bool   // only some images at each operation
 	ops   []workload.Op
 	h     *workload.History
 	f     *simfile.File
@@ -208,7 +209,7 @@ func (r *crashRun) match(db *folio.DB) (found model.State, err error) {
 func (r *crashRun) crashHere(n int, op simfile.Op) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.done() || n < r.from {
+	if r.done() || n < r.from || r.few && n%16 != 0 && op.Kind == simfile.Write && op.Off >= 8192 {
 		return
 	}
 	r.points.Add(1)
@@ -217,11 +218,14 @@ func (r *crashRun) crashHere(n int, op simfile.Op) {
 		r.acked = a
 	}
 	o := simfile.ImageOptions{Seed: r.seed + uint64(n), Seen: r.seen, Random: 6}
+	if r.few {
+		o.Random, o.Each = 1, 2
+	}
 	for img := range r.f.Images(o) {
 		if _, known := r.opened.LoadOrStore(img.Hash, struct{}{}); !known {
 			r.images.Add(1)
 		}
-		f := simfile.FromImage(img.Bytes, simfile.Options{})
+		f := simfile.FromImage(img.Bytes, simfile.Options{MapAhead: 32 << 10})
 		if err := r.survives(f, img.Hash%r.rarity() == 0); err != nil {
 			r.fail(r.explain(fmt.Errorf("operation %d (%v), image %q: %w", n, op, img.Name, err)))
 			return

@@ -266,12 +266,12 @@ func FuzzOpen(f *testing.F) {
 
 // Every field of every kind of page, with values at its limits, and right checksums.
 func TestHostileFields(t *testing.T) {
-	values := []byte{0, 1, 0x80, 0xff}
+	values := []byte{0, 1, 0xff}
 	sizes := pageSizes[:1]
 	s := sampleOf(sizes[0])
 	seen := map[string]int{}
 	for _, p := range s.parts {
-		if seen[p.kind]++; seen[p.kind] > 2 || p.extent {
+		if seen[p.kind]++; seen[p.kind] > 1 || p.extent {
 			continue
 		}
 		at := int(p.pgno) * s.pageSize()
