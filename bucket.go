@@ -183,8 +183,7 @@ func checkKey(key []byte) error {
 
 func (b *Bucket) put(key, value []byte) error {
 	b.tx.w.deletes = false
-	if leafKeyOff+min(len(key), extentSize+longInline)+len(value) <= maxCell(b.tx.db.pageSize) ||
-		b.tx.fitsInline(key, value) {
+	if b.tx.fitsInline(key, value) {
 		return b.tx.spilled(b.putCell(key, cellInline, value))
 	}
 	e, err := b.tx.writeExtent(value)
@@ -515,6 +514,7 @@ func (b *Bucket) carry(key []byte, dst *Bucket) error {
 	if err := dst.putCell(key, cellBucket, bytes.Clone(v)); err != nil {
 		return err
 	}
+	b.tx.w.deletes = false
 	path, p, err := b.descend(key)
 	if err != nil {
 		return b.tx.fail(err)
@@ -546,7 +546,7 @@ func (b *Bucket) SetSequence(v uint64) error {
 		return err
 	}
 	b.sequence, b.changed = v, true
-	b.tx.w.changed = true
+	b.tx.w.changed, b.tx.w.deletes = true, false
 	return nil
 }
 
@@ -656,6 +656,7 @@ func (b *Bucket) takeInline() {
 	small.fill(0, cells)
 	b.tx.dropPage(b.root)
 	b.root, b.inline = ref{count: b.root.count}, small
+	b.changed = true
 	b.changes++
 }
 

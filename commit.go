@@ -1,6 +1,7 @@
 package folio
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -65,16 +66,13 @@ func (db *DB) commit(tx *Tx) error {
 	db.ended = tx.w.id
 	if err := tx.failure(); err != nil {
 		db.drop(tx)
+		db.wakeWaiters()
 		db.mu.Unlock()
 		db.order.unlock()
 		return err
 	}
 	if !tx.w.changed {
-		db.dirty.finish(tx.w.scopes[0])
-		db.mu.Unlock()
-		db.order.unlock()
-		tx.runHandlers()
-		return nil
+		return db.commitNothing(tx)
 	}
 	g := db.join(tx)
 	db.handlers.queue(tx)
@@ -87,6 +85,25 @@ func (db *DB) commit(tx *Tx) error {
 	if err != nil {
 		db.handlers.cancel(tx)
 		return err
+	}
+	tx.runHandlers()
+	return nil
+}
+
+// commitNothing ends a transaction without changes. It waits until what the transaction has
+// read is durable where that is not yet published. It is called with mu, and by the holder of
+// the writer's turn; it gives up both.
+func (db *DB) commitNothing(tx *Tx) error {
+	db.dirty.finish(tx.w.scopes[0])
+	seen := max(db.group.last, db.head.txid)
+	published := db.published.Load()
+	db.wakeWaiters()
+	db.mu.Unlock()
+	db.order.unlock()
+	if published != nil && published.txid < seen {
+		if err := db.waitDurable(context.Background(), seen); err != nil {
+			return err
+		}
 	}
 	tx.runHandlers()
 	return nil

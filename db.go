@@ -272,13 +272,15 @@ func (db *DB) Close() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.wakeWaiters()
+	// Some systems do not cut a file that is mapped.
+	unmapped := db.m.m.Close()
+	for _, r := range db.retired {
+		unmapped = errors.Join(unmapped, r.m.Close())
+	}
 	if err == nil {
 		err = db.writeClean()
 	}
-	for _, r := range db.retired {
-		err = errors.Join(err, r.m.Close())
-	}
-	err = errors.Join(err, db.m.m.Close(), db.file.Close())
+	err = errors.Join(err, unmapped, db.file.Close())
 	if err != nil {
 		return fmt.Errorf("close %s: %w", db.name, err)
 	}

@@ -163,15 +163,16 @@ func (a *allocator) contiguous(n uint32, keep uint64) ([]run, error) {
 			return []run{r}, nil
 		}
 	}
-	r, err := a.grow(n)
+	r, err := a.grow(n, keep)
 	return []run{r}, err
 }
 
-// grow allocates n adjacent pages at the end, beginning with the free ones there.
-func (a *allocator) grow(n uint32) (run, error) {
+// grow allocates n adjacent pages at the end, beginning with the free ones there unless fewer
+// than keep would be left.
+func (a *allocator) grow(n uint32, keep uint64) (run, error) {
 	start := a.hwm
 	last, _ := a.free.around(a.hwm)
-	if last.n > 0 && last.end() == a.hwm {
+	if last.n > 0 && last.end() == a.hwm && a.free.pages >= uint64(last.n)+keep {
 		start = last.start
 	}
 	if uint64(start)+uint64(n) > uint64(a.maxPages) {
@@ -206,7 +207,7 @@ func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
 		n -= r.n
 	}
 	if n > 0 {
-		r, err := a.grow(n)
+		r, err := a.grow(n, keep)
 		if err != nil {
 			a.giveBack(got)
 			return nil, err
@@ -214,6 +215,11 @@ func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
 		got = append(got, r)
 	}
 	return joinRuns(got), nil
+}
+
+// unusedPages is how many pages could be allocated before hwm reaches maxPages.
+func (a *allocator) unusedPages() uint64 {
+	return a.free.pages + uint64(max(a.maxPages, a.hwm)-a.hwm)
 }
 
 // skip makes the pages up to end, which were never used, free.

@@ -142,7 +142,7 @@ func TestMembersShareAFlush(t *testing.T) {
 		soon(t, "a member", in)
 	}
 	last := make(chan struct{}) // when it has the writer's turn all others have finished
-	must(t, soon(t, "a rollback", g.async(func(*folio.Bucket) error { close(last); return nil })))
+	soon(t, "a rollback", g.async(func(*folio.Bucket) error { close(last); return errors.New("undo") }))
 	before := g.f.Ops()
 	g.free()
 	for _, d := range done {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -210,7 +211,7 @@ func TestUseAfterClose(t *testing.T) {
 		"Begin(false)": read, "Begin(true)": write,
 		"View":        db.View(func(*folio.Tx) error { return nil }),
 		"Update":      db.Update(func(*folio.Tx) error { return nil }),
-		"WaitDurable": db.WaitDurable(t.Context(), 1<<40),
+		"WaitDurable": db.WaitDurable(t.Context(), math.MaxInt),
 	} {
 		wants(t, what, err, folio.ErrDatabaseNotOpen)
 	}

@@ -48,7 +48,7 @@ func (t *readerTable) enter(txid uint64) *readerSlot {
 		if i == len(t.blocks)-1 {
 			tries = len(block)
 		}
-		at := int(rand.Uint32())
+		at := int(rand.Uint32() >> 1)
 		for k := range tries {
 			s := &block[(at+k)%len(block)]
 			if s.txid.Load() == 0 && s.txid.CompareAndSwap(0, txid) {

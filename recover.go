@@ -39,15 +39,18 @@ func (db *DB) recover() error {
 	} else if fresh {
 		return db.create()
 	}
+	for _, s := range slots {
+		// Before any is judged: this version may not know how to.
+		if err := db.checkFeatures(s); err != nil {
+			return err
+		}
+	}
 	at, err := db.choose(slots, size)
 	if err != nil {
 		return err
 	}
 	m := slots[at].meta
 	other := slots[1-at]
-	if err := db.checkFeatures(m); err != nil {
-		return err
-	}
 	db.cleanSlots = m.flags&metaClean != 0 && other.err == nil && other.meta.txid == m.txid
 	next := m.txid
 	if other.err == nil {
@@ -59,11 +62,8 @@ func (db *DB) recover() error {
 // unborn tells whether the file is to be created, and errs if it is not a store. A creation
 // that was cut short leaves zeros, or a meta of creation in one slot and zeros in the other.
 func (db *DB) unborn(slots [2]slot, size int64) (bool, error) {
-	born := func(s slot) bool { return s.err == nil && s.meta.txid > creationTxid }
 	half := func(s slot) bool { return s.blank || s.err == nil && s.meta.txid == creationTxid }
 	switch {
-	case born(slots[0]) || born(slots[1]):
-		return false, nil
 	case slots[0].err == nil && slots[1].err == nil && size >= slots[0].meta.length():
 		return false, nil
 	case size == 0 && db.readOnly:
@@ -73,6 +73,8 @@ func (db *DB) unborn(slots [2]slot, size int64) (bool, error) {
 			return false, fmt.Errorf("%w: the file's creation was cut short; open it writable once", ErrInvalid)
 		}
 		return true, nil
+	case slots[0].err == nil || slots[1].err == nil:
+		return false, nil
 	}
 	return false, notAStore(slots, size)
 }
@@ -184,7 +186,11 @@ func (db *DB) trust(m meta, size int64) error {
 	return v.freeLog(m.log)
 }
 
-func (db *DB) checkFeatures(m meta) error {
+func (db *DB) checkFeatures(s slot) error {
+	m := s.meta
+	if s.err != nil {
+		return nil
+	}
 	if m.required != 0 {
 		return fmt.Errorf("%w: it needs features %#x", ErrVersionMismatch, m.required)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/foliokv/folio/internal/backing"
+	"github.com/foliokv/folio/mmapfile"
 )
 
 // This file is where the file grows and shrinks, and where the pages of large values are
@@ -42,7 +43,7 @@ func (db *DB) allocate(n uint32, grows, contiguous bool) ([]run, error) {
 		if a.free.pages < uint64(n)+keep {
 			a.release(db.needed()) // readers may have ended, or a flush, since the last seal
 		}
-		if a.free.pages+uint64(a.maxPages-a.hwm) < uint64(n)+keep {
+		if a.unusedPages() < uint64(n)+keep {
 			return nil, ErrMaxSizeReached
 		}
 		if err := db.makeRoom(n, keep); err != nil {
@@ -60,10 +61,11 @@ func (db *DB) allocate(n uint32, grows, contiguous bool) ([]run, error) {
 // meanwhile.
 func (db *DB) relieve(n int) {
 	a := db.alloc
-	room := a.free.pages
-	if !db.full {
-		room += uint64(a.maxPages - a.hwm)
-	} else if exists := uint64(db.size) >> db.shift; exists > uint64(a.hwm) {
+	room := a.unusedPages()
+	if db.full {
+		room = a.free.pages
+	}
+	if exists := uint64(db.size) >> db.shift; db.full && exists > uint64(a.hwm) {
 		room += exists - uint64(a.hwm)
 	}
 	if room >= uint64(n)+db.reserve() || a.waiting == 0 || db.head.txid == db.durable.txid {
@@ -97,7 +99,7 @@ func (db *DB) makeRoom(n uint32, keep uint64) error {
 // extendAhead writes zeros from page end on: at least n pages, more as the file grows.
 func (db *DB) extendAhead(end uint32, n uint64) error {
 	step := max(n, uint64(min(db.size/16, maxAhead))>>db.shift)
-	step = min(step, uint64(db.alloc.maxPages-end))
+	step = min(step, uint64(max(db.alloc.maxPages, end)-end))
 	left := int64(step) << db.shift
 	off := int64(end) << db.shift
 	for left > 0 {
@@ -162,6 +164,9 @@ func mapSize(size int64) int64 {
 // cutTail gives back to the file system what is far behind the last page in use. It is called
 // with mu, when the durable state is the newest written.
 func (db *DB) cutTail() {
+	if !mmapfile.CanReserve && db.onDisk {
+		return // a mapped file cannot be cut there
+	}
 	keep := int64(max(db.durable.hwm, db.alloc.hwm)) << db.shift
 	keep += int64(db.reserve())<<db.shift + min(keep/16, maxAhead)
 	if db.size-keep < max(keep/4, 2*maxAhead) {
