@@ -340,7 +340,7 @@ func (r *runner) update() error {
 	var end Kind
 	var stop error
 	calls := 0
-	err, thrown := caught(func() error {
+	thrown, err := caught(func() error {
 		return r.store.db.Update(func(tx Tx) error {
 			calls++
 			if stop = r.enter(tx); stop == nil {
@@ -383,14 +383,14 @@ func (r *runner) closing(end Kind, stop error) error {
 	return nil
 }
 
-// caught runs fn and returns its error and what it panicked with.
-func caught(fn func() error) (err error, thrown any) {
+// caught runs fn and returns what it panicked with and its error.
+func caught(fn func() error) (thrown any, err error) {
 	defer func() {
 		if thrown = recover(); thrown != nil && thrown != errFail {
 			panic(thrown)
 		}
 	}()
-	return fn(), nil
+	return nil, fn()
 }
 
 // announce tells the history that the state of the transaction may be found from now on.
