@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"flag"
 	"fmt"
 	"runtime"
 	"slices"
@@ -25,10 +26,7 @@ import (
 func TestCrash(t *testing.T) {
 	c := &crasher{budget: int64(*images)}
 	if c.budget == 0 {
-		c.budget = 200_000
-		if testing.Short() {
-			c.budget = 20_000
-		}
+		c.budget = defaultImages()
 	}
 	c.exhaustive = slices.Collect(workload.Exhaustive(2))
 	begun := time.Now()
@@ -43,6 +41,17 @@ func TestCrash(t *testing.T) {
 	if err := c.failed.Load(); err != nil {
 		t.Fatal(*err)
 	}
+}
+
+// defaultImages is how many images are opened: most when the test was asked for by name.
+func defaultImages() int64 {
+	switch {
+	case testing.Short():
+		return 20_000
+	case flag.Lookup("test.run").Value.String() == "":
+		return 70_000
+	}
+	return 200_000
 }
 
 // A crasher shares out the budget of images to workloads, and counts.
