@@ -143,7 +143,8 @@ func (o *copier) pages(c *checker, log map[uint32]page) {
 	for at := uint32(metaPages); at < c.hwm && o.err == nil; at += chunk {
 		n := min(chunk, c.hwm-at)
 		b := buf[:n*size]
-		if err := readFull(c.db.file, b, int64(at)<<c.db.shift); err != nil {
+		k, err := c.db.file.ReadAt(b, int64(at)<<c.db.shift)
+		if err != nil && err != io.EOF {
 			o.err = fmt.Errorf("reading pages from %d: %w", at, err)
 			return
 		}
@@ -153,6 +154,10 @@ func (o *copier) pages(c *checker, log map[uint32]page) {
 				copy(p, l)
 			} else if c.used[i/64]>>(i%64)&1 == 0 {
 				clear(p)
+			} else if int64(k) < int64(i-at+1)*int64(size) {
+				// Only pages that nobody uses may lie past the end of a file that was cut.
+				o.err = fmt.Errorf("reading page %d: %w", i, io.ErrUnexpectedEOF)
+				return
 			}
 		}
 		o.write(b)

@@ -20,6 +20,7 @@ type Bucket struct {
 	// In a write transaction:
 	children map[string]*Bucket // open buckets: one Bucket for each
 	changes  uint64             // counts changes of the tree, so cursors see them
+	moved    uint64             // those of them that only gave pages other places
 	changed  bool               // the header in the parent's cell is old
 	shrunk   bool               // something was deleted since the last rebalance
 	gone     bool               // deleted, or rolled back
@@ -184,7 +185,13 @@ func checkKey(key []byte) error {
 func (b *Bucket) put(key, value []byte) error {
 	b.tx.w.deletes = false
 	if b.tx.fitsInline(key, value) {
+		if err := b.tx.prepare(key, 0); err != nil {
+			return err
+		}
 		return b.tx.spilled(b.putCell(key, cellInline, value))
+	}
+	if err := b.tx.prepare(key, int64(len(value))); err != nil {
+		return err
 	}
 	e, err := b.tx.writeExtent(value)
 	if err != nil {
@@ -355,6 +362,9 @@ func checkName(name []byte) error {
 
 func (b *Bucket) create(name []byte) (*Bucket, error) {
 	b.tx.w.deletes = false
+	if err := b.tx.prepare(name, 0); err != nil {
+		return nil, err
+	}
 	c := &Bucket{tx: b.tx, parent: b, name: bytes.Clone(name)}
 	if err := b.putCell(name, cellBucket, c.header()); err != nil {
 		return nil, err
@@ -631,8 +641,9 @@ func (b *Bucket) finish() error {
 }
 
 func (b *Bucket) putHeader(c *Bucket) error {
-	c.changed = false
-	return b.putCell(c.name, cellBucket, c.header())
+	err := b.putCell(c.name, cellBucket, c.header())
+	c.changed = err != nil
+	return err
 }
 
 // takeInline makes a bucket of one small leaf an inline one.

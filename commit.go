@@ -181,8 +181,8 @@ func (db *DB) commitDeferred() error {
 	err := db.seal(false)
 	if err == nil {
 		db.publish(db.head)
-		db.wakeWaiters()
 	}
+	db.wakeWaiters()
 	over := db.scheduleFlush()
 	db.mu.Unlock()
 	db.order.unlock()
@@ -281,6 +281,9 @@ func (db *DB) finishFlush(f *flush) {
 		db.group.lead <- struct{}{}
 	} else {
 		db.flushing = false
+		if f.err == nil {
+			db.scheduleFlush() // of what was sealed meanwhile
+		}
 	}
 	db.wakeWaiters()
 	db.mu.Unlock()
@@ -687,7 +690,7 @@ func (db *DB) writePages(pgno uint32, bufs [][]byte) error {
 	db.full = db.full || err != nil && off+int64(n) >= db.size
 	db.unflushed += int64(n)
 	db.written += int64(n)
-	db.extended(off + int64(n))
+	db.extended(off, int64(n))
 	if err != nil {
 		return fmt.Errorf("writing pages from %d: %w", pgno, err)
 	}
@@ -697,10 +700,11 @@ func (db *DB) writePages(pgno uint32, bufs [][]byte) error {
 	return nil
 }
 
-// extended notes that the file reaches at least to end.
-func (db *DB) extended(end int64) {
-	if end > db.size {
-		db.size, db.grew = end, true
+// extended notes that n bytes were written at off. Where none were, as the write failed, the
+// file may end before off.
+func (db *DB) extended(off, n int64) {
+	if n > 0 && off+n > db.size {
+		db.size, db.grew = off+n, true
 	}
 }
 
@@ -710,7 +714,7 @@ func (db *DB) fitFile() error {
 		if err := db.file.Truncate(want); err != nil {
 			return fmt.Errorf("growing the file: %w", err)
 		}
-		db.extended(want)
+		db.extended(0, want)
 	}
 	return db.remap()
 }
@@ -755,11 +759,26 @@ func (s *sealer) undo() {
 	db.root = db.head.root
 	if tx := db.active; tx != nil {
 		tx.fail(fmt.Errorf("a transaction before this one, of its group, could not be written"))
-		db.drop(tx)
-		tx.w.scopes = append(tx.w.scopes, newScope(0, db.root, 0))
-		tx.root.root = db.root
+		tx.abandon()
 	}
 	db.dirty.reset()
+}
+
+// abandon drops the pages of a transaction that cannot commit any more, in the middle of it.
+// All else is left for its own goroutine to drop. An extent that it is writing at this moment
+// stays its own.
+func (tx *Tx) abandon() {
+	a := tx.db.alloc
+	for _, sc := range tx.w.scopes {
+		a.giveBack(sc.allocs.runs())
+	}
+	s := newScope(0, tx.db.root, 0)
+	if w := tx.w.writing; w.n > 0 && a.free.remove(w) {
+		s.allocs.add(w)
+	}
+	clear(tx.w.exposed)
+	tx.w.scopes = []*scope{s}
+	tx.root.root = tx.db.root
 }
 
 // rebase makes the open transaction stand on the sealed group instead of on its dirty pages.
@@ -821,6 +840,7 @@ func (s *sealer) resolve(b []byte, since map[uint32]int, k int) {
 func (s *sealer) rebaseBucket(b *Bucket, since map[uint32]int, k int) {
 	b.root = s.resolved(b.root, since, k)
 	b.changes++
+	b.moved++
 	for _, c := range b.children {
 		s.rebaseBucket(c, since, k)
 	}

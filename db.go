@@ -434,24 +434,28 @@ func (db *DB) durableThrough() uint64 {
 // scheduleFlush sees to it that a Deferred state is flushed in time. It tells whether so much
 // waits for the disk that the writer should wait too. It is called with mu.
 func (db *DB) scheduleFlush() (over bool) {
-	switch {
-	case db.opts.FlushBytes > 0 && db.unflushed >= db.opts.FlushBytes:
-		if db.flushing {
-			return db.unflushed >= 2*db.opts.FlushBytes
+	if db.closing || db.head.txid == db.durable.txid {
+		return false // the commit failed, and its group was undone
+	}
+	if db.opts.FlushBytes > 0 && db.unflushed >= db.opts.FlushBytes {
+		if !db.flushing {
+			f := db.startFlush()
+			go db.finishFlush(f)
+			return false
 		}
-		f := db.startFlush()
-		go db.finishFlush(f)
-	case db.opts.FlushInterval > 0 && !db.armed && !db.closing:
+		over = db.unflushed >= 2*db.opts.FlushBytes
+	}
+	if db.opts.FlushInterval > 0 && !db.armed {
 		db.armed = true
 		db.timer = time.AfterFunc(db.opts.FlushInterval, db.backgroundFlush)
 	}
-	return false
+	return over
 }
 
 // awaitFlush waits for the end of the flush under way.
 func (db *DB) awaitFlush() {
 	db.mu.Lock()
-	for db.flushing && db.latched.Load() == nil {
+	for n := db.flushes; db.flushing && db.flushes == n && db.latched.Load() == nil; {
 		db.waitChange(nil)
 		db.mu.Lock()
 	}

@@ -76,9 +76,23 @@ func (s *runSet) overlaps(r run) bool {
 	return before.n > 0 && before.end() > r.start || after.n > 0 && after.start < r.end()
 }
 
-// add joins r, which must not overlap the set, with its neighbours.
+// add joins r with its neighbours. Only a damaged file, in which two places refer to the same
+// pages, makes r overlap the set.
 func (s *runSet) add(r run) {
 	before, after := s.around(r.start)
+	if before.end() > r.start {
+		in := min(before.end(), r.end()) - r.start
+		if r = (run{r.start + in, r.n - in}); r.n > 0 {
+			s.add(r)
+		}
+		return
+	}
+	if after.n > 0 && after.start < r.end() {
+		rest := run{after.start, r.end() - after.start}
+		s.add(run{r.start, after.start - r.start})
+		s.add(rest)
+		return
+	}
 	if before.n > 0 && before.end() == r.start {
 		s.drop(before)
 		r = run{before.start, before.n + r.n}

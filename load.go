@@ -62,7 +62,7 @@ type loader struct {
 	last    []byte // the last key, or that of the bucket before
 	before  []byte // the bucket's last key before, nil if it was empty
 	count   uint64
-	changes uint64 // of the bucket when the load began
+	changes uint64 // of the bucket's contents when the load began
 }
 
 // A loadLevel is the page of a level that is being filled.
@@ -81,7 +81,7 @@ func (b *Bucket) beginLoad() (l *loader, err error) {
 		return nil, b.tx.fail(err)
 	}
 	b.tx.openScope()
-	l = &loader{b: b, w: b.tx.newEarlyWriter(64), changes: b.changes}
+	l = &loader{b: b, w: b.tx.newEarlyWriter(64), changes: b.changes - b.moved}
 	l.w.reuse = true
 	c := b.Cursor()
 	found, err := c.last()
@@ -124,7 +124,15 @@ func (l *loader) add(k, v []byte) (err error) {
 	tx := l.b.tx
 	defer tx.leave(tx.enter(), &err)
 	flags, payload := byte(cellInline), v
-	if !tx.fitsInline(k, v) {
+	inline := tx.fitsInline(k, v)
+	n := int64(len(v))
+	if inline {
+		n = 0
+	}
+	if err := tx.prepare(k, n); err != nil {
+		return err
+	}
+	if !inline {
 		e, err := tx.writeExtent(v)
 		if err != nil {
 			return err
@@ -241,7 +249,7 @@ func (l *loader) end() (err error) {
 		return err
 	}
 	defer b.tx.leave(b.tx.enter(), &err)
-	if l.changes != b.changes {
+	if l.changes != b.changes-b.moved {
 		return fmt.Errorf("loading: the bucket was changed meanwhile")
 	}
 	root, level, err := l.root()

@@ -77,11 +77,28 @@ func (db *DB) relieve(n int) {
 	a.release(db.needed())
 }
 
+// prepare makes room, if it takes a flush, for an extent of n bytes and for key if that is a
+// long one. The pages below the transaction may move meanwhile.
+func (tx *Tx) prepare(key []byte, n int64) error {
+	size := tx.db.pageSize
+	pages := extent{length: uint32(n)}.pages(size)
+	if len(key) > maxInlineKey(size) {
+		pages += 3 * extent{length: uint32(len(key))}.pages(size) // and for separators as long
+	}
+	if pages > 0 {
+		tx.db.relieve(int(pages))
+	}
+	if failed := tx.failed.Load(); failed != nil {
+		return *failed
+	}
+	return nil
+}
+
 // makeRoom sees to it that n pages can be had and keep pages are left that the file already
 // has blocks for.
 func (db *DB) makeRoom(n uint32, keep uint64) error {
 	a := db.alloc
-	exists := uint32(min(db.size>>db.shift, maxPgno))
+	exists := uint32(min(db.size>>db.shift, int64(a.maxPages)))
 	room := a.free.pages
 	if exists > a.hwm {
 		room += uint64(exists - a.hwm)
@@ -111,7 +128,7 @@ func (db *DB) extendAhead(end uint32, n uint64) error {
 			size += int64(len(b))
 		}
 		k, err := db.file.WriteVec(bufs, off)
-		db.extended(off + int64(k))
+		db.extended(off, int64(k))
 		if db.full = err != nil; db.full {
 			return fmt.Errorf("growing the file: %w", err)
 		}
@@ -179,8 +196,28 @@ func (db *DB) cutTail() {
 	db.size, db.grew = keep, true
 }
 
-// unlocked runs fn, which only reads or writes pages that the open transaction has to itself,
-// without the mutex, so that a flush can start meanwhile.
+// unlocked runs fn, which writes the pages of e, without the mutex, so that a flush can start
+// meanwhile.
+func (tx *Tx) unlocked(e extent, fn func() error) error {
+	db := tx.db
+	r := run{e.pgno, e.pages(db.pageSize)}
+	if end := int64(r.end()) << db.shift; !db.onDisk && end > db.size {
+		// A file in memory moves when it grows, and what the flush writes must be in its map.
+		if err := db.file.Truncate(end); err != nil {
+			return err
+		}
+		db.extended(0, end)
+		if err := db.remap(); err != nil {
+			return err
+		}
+	}
+	tx.w.writing = r
+	defer func() { tx.w.writing = run{} }()
+	return db.unlocked(fn)
+}
+
+// unlocked runs fn without the mutex. A flush may start meanwhile: the pages below the open
+// transaction move, so a caller must hold none of them.
 func (db *DB) unlocked(fn func() error) error {
 	db.mu.Unlock()
 	defer db.mu.Lock()
@@ -211,7 +248,7 @@ func (tx *Tx) writeExtent(b []byte) (extent, error) {
 		return err
 	}
 	if len(b) >= longWrite {
-		err = db.unlocked(write)
+		err = tx.unlocked(e, write)
 	} else {
 		err = write()
 	}
@@ -221,7 +258,6 @@ func (tx *Tx) writeExtent(b []byte) (extent, error) {
 // allocExtent allocates the pages of an extent of n bytes to the innermost scope.
 func (tx *Tx) allocExtent(n int64) (extent, error) {
 	e := extent{length: uint32(n), birth: tx.w.id}
-	tx.db.relieve(int(e.pages(tx.db.pageSize)))
 	rs, err := tx.db.allocate(e.pages(tx.db.pageSize), true, true)
 	if err != nil {
 		return extent{}, fmt.Errorf("writing a value of %d bytes: %w", n, err)
@@ -237,8 +273,11 @@ func (tx *Tx) wroteExtent(e extent, err error) error {
 	db := tx.db
 	size := int64(e.pages(db.pageSize)) << db.shift
 	off := int64(e.pgno) << db.shift
+	if failed := tx.failed.Load(); failed != nil && err == nil {
+		err = *failed // the group before it could not be written, see abandon
+	}
 	if err == nil {
-		db.extended(off + size)
+		db.extended(off, size)
 		db.unflushed += size
 		db.written += size
 		if err = db.remap(); err == nil {
@@ -277,6 +316,9 @@ func (b *Bucket) PutReader(key []byte, r io.Reader, size int64) (err error) {
 	}
 	defer b.tx.leave(b.tx.enter(), &err)
 	b.tx.w.deletes = false
+	if err := b.tx.prepare(key, size); err != nil {
+		return err
+	}
 	e, err := b.tx.readExtent(r, size)
 	if err != nil {
 		return err
@@ -299,7 +341,14 @@ func (tx *Tx) readExtent(r io.Reader, size int64) (extent, error) {
 	if err != nil {
 		return extent{}, err
 	}
-	err = db.unlocked(func() error {
+	panicked := true
+	defer func() {
+		if panicked {
+			tx.freeExtent(e)
+		}
+	}()
+	tx.w.foreign = true
+	err = tx.unlocked(e, func() error {
 		d := newDigest(db.seed, e.pgno, e.birth)
 		off := int64(e.pgno) << db.shift
 		buf := make([]byte, verifyChunk)
@@ -323,6 +372,7 @@ func (tx *Tx) readExtent(r io.Reader, size int64) (extent, error) {
 		e.sum = d.Sum64()
 		return nil
 	})
+	panicked, tx.w.foreign = false, false
 	return e, tx.wroteExtent(e, err)
 }
 

@@ -150,10 +150,17 @@ func (b *Bucket) replaceCell(path []step, p page, i int, flags byte, payload []b
 	body = append(body, c.body[leafKeyOff:leafKeyOff+keySpace(c.klen)]...)
 	body = append(body, payload...)
 	tx.db.body = body
+	var replaced extent
 	if was == cellExtent {
-		tx.freeExtent(getExtent(old))
+		replaced = getExtent(old)
 	}
-	return b.place(path, i, cell{c.key, c.klen, body}, true)
+	if err := b.place(path, i, cell{c.key, c.klen, body}, true); err != nil {
+		return err
+	}
+	if was == cellExtent {
+		tx.freeExtent(replaced)
+	}
+	return nil
 }
 
 // storeKey returns key as a page stores it; a long one is written to an extent.
@@ -379,7 +386,7 @@ func (tx *Tx) separator(level int, left, right cell) (storedKey, error) {
 	if err != nil {
 		return storedKey{}, err
 	}
-	return tx.storeKey(r[:commonLen(l, r)+1])
+	return tx.storeKey(slices.Clone(r[:commonLen(l, r)+1]))
 }
 
 func commonLen(a, b []byte) int {

@@ -52,6 +52,8 @@ type writeTx struct {
 	deletes    bool              // so far the transaction only deleted
 	changed    bool
 	drop       dropState
+	writing    run  // the extent that is being written without the mutex
+	foreign    bool // the code that runs is the user's
 }
 
 func (w *writeTx) scope() *scope { return w.scopes[len(w.scopes)-1] }
@@ -154,6 +156,7 @@ func (tx *Tx) enter() (guarded bool) {
 	if tx.writable {
 		tx.db.mu.Lock()
 		tx.m, tx.hwm = tx.db.m, tx.db.alloc.hwm
+		tx.w.foreign = false
 	}
 	return debug.SetPanicOnFault(true)
 }
@@ -190,7 +193,7 @@ func (tx *Tx) fault(r any) (error, bool) {
 	if err, ok := tx.mappingFault(e); ok {
 		return err, true
 	}
-	if invariants {
+	if invariants || tx.w != nil && tx.w.foreign {
 		return nil, false
 	}
 	return corruptf(0, "inconsistent page: %v", e), true
@@ -413,6 +416,10 @@ func (tx *Tx) dropPage(r ref) {
 func (tx *Tx) freePages(pgno, n uint32, birth uint64) {
 	s := tx.w.scope()
 	r := run{pgno, n}
+	if hwm := tx.db.alloc.hwm; pgno < metaPages || uint64(pgno)+uint64(n) > uint64(hwm) {
+		tx.fail(corruptf(pgno, "%d pages referred to, outside the %d pages of the state", n, hwm))
+		return
+	}
 	if birth >= tx.w.id {
 		_, exposed := tx.w.exposed[pgno]
 		if !exposed && s.allocs.remove(r) {
