@@ -7,6 +7,10 @@ func (b *Bucket) Count() uint64 {
 	if !b.live() {
 		return 0
 	}
+	if b.tx.writable {
+		b.tx.db.mu.Lock() // a flush may move the root
+		defer b.tx.db.mu.Unlock()
+	}
 	return b.root.count
 }
 
@@ -71,10 +75,13 @@ func (b *Bucket) rank(key []byte) (uint64, error) {
 // At returns the pair with i keys before it, nil and nil past the last. A nested bucket has a
 // nil value. It costs a lookup.
 func (b *Bucket) At(i uint64) (key, value []byte) {
-	if !b.live() || i >= b.root.count {
+	if !b.live() {
 		return nil, nil
 	}
 	defer b.tx.leave(b.tx.enter(), nil)
+	if i >= b.root.count {
+		return nil, nil
+	}
 	key, value, err := b.at(i)
 	if err != nil {
 		b.tx.fail(err)

@@ -682,3 +682,26 @@ func TestPutWaitsForRoom(t *testing.T) {
 		ok(t, db.Close())
 	}
 }
+
+// What a transaction asks of a bucket and the sealing of the group below it do not race.
+func TestCountWhileGroupIsSealed(t *testing.T) {
+	f := newHeldFile(simfile.Options{})
+	db := openSim(t, f, nil)
+	ok(t, db.Update(put("a", nil)))
+	release := sealUnder(t, db, f)
+	ok(t, db.Update(inB(func(b *Bucket) error {
+		done := background(release)
+		for {
+			if k, _ := b.At(2); b.Count() != 3 || string(k) != "second" {
+				t.Errorf("%d keys, the third is %q", b.Count(), k)
+			}
+			select {
+			case err := <-done:
+				return err
+			default:
+			}
+		}
+	})))
+	sound(t, db)
+	ok(t, db.Close())
+}
