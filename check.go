@@ -126,14 +126,17 @@ func (c *checker) mark(pgno, n uint32, path []string) bool {
 // slots checks the metas. A slot whose meta is not whole may be a commit that a crash cut
 // short, unless the store was closed properly or just one bit is wrong.
 func (c *checker) slots() {
+	durable, flight := c.durableSlot()
 	slots, err := readSlots(c.db.file)
 	if err != nil {
 		c.report(err)
 		return
 	}
-	c.db.lockUnless(c.tx.writable)
-	durable, flight := c.db.slot, c.db.flushing || c.db.flight != 0
-	c.db.unlockUnless(c.tx.writable)
+	now, writing := c.durableSlot()
+	if now != durable {
+		return // they changed while being read
+	}
+	flight = flight || writing
 	for i, s := range slots {
 		if i != durable && flight {
 			continue // it is being written
@@ -151,6 +154,13 @@ func (c *checker) slots() {
 			c.find(uint32(i), nil, "meta: bytes after it are not zero")
 		}
 	}
+}
+
+// durableSlot returns the slot of the durable meta, and whether the other is being written.
+func (c *checker) durableSlot() (int, bool) {
+	c.db.lockUnless(c.tx.writable)
+	defer c.db.unlockUnless(c.tx.writable)
+	return c.db.slot, c.db.flushing || c.db.flight != 0
 }
 
 func (db *DB) lockUnless(held bool) {

@@ -444,7 +444,9 @@ func TestPutReaderThatPanics(t *testing.T) {
 	}
 }
 
-var runtimePanic = func() { var m map[int]int; m[1]++ }
+var divisor int
+
+var runtimePanic = func() { divisor = 1 / divisor }
 
 // MaxSize may be less than what an existing file has.
 func TestMaxSizeBelowFile(t *testing.T) {
