@@ -115,7 +115,7 @@ func (db *DB) makeRoom(n uint32, keep uint64) error {
 
 // extendAhead writes zeros from page end on: at least n pages, more as the file grows.
 func (db *DB) extendAhead(end uint32, n uint64) error {
-	step := max(n, reservePages, uint64(min(db.size/16, maxAhead))>>db.shift)
+	step := max(n, reservePages, uint64(min(db.size/32, maxAhead))>>db.shift)
 	step = min(step, uint64(max(db.alloc.maxPages, end)-end))
 	left := int64(step) << db.shift
 	off := int64(end) << db.shift

@@ -215,7 +215,7 @@ func (b *Bucket) place(path []step, i int, c cell, over bool) error {
 
 // shareFill is how full, in percent, two neighbours may be after they shared their cells. It
 // leaves room for some more inserts before they have to share again.
-const shareFill = 92
+const shareFill = 97
 
 // share parts the cells that do not fit into the leaf at the end of path evenly between it
 // and the emptier of its neighbours, if the two have room. It fills pages better than
