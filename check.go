@@ -14,7 +14,7 @@ import (
 // CheckOptions are the options of Tx.CheckContext.
 type CheckOptions struct {
 	// Progress, if not nil, is called now and then with the pages visited and the pages of
-	// the state.
+	// the state, by the goroutine that checks. A check of a write transaction has none.
 	Progress func(done, total int64)
 }
 
@@ -62,12 +62,21 @@ type checker struct {
 	opts   CheckOptions
 	report func(error)
 	used   []uint64 // a bit for each page that is in use
+	sums   []uint64 // if not nil, a sum over each sumPages pages that are in use
 	hwm    uint32
 	done   int64
 }
 
+// sumPages is the number of pages that share a sum, and a word of the bitmap.
+const sumPages = 64
+
+func newChecker(tx *Tx, ctx context.Context, opts CheckOptions) *checker {
+	return &checker{tx: tx, db: tx.db, ctx: ctx, opts: opts}
+}
+
 func (tx *Tx) checkSync(ctx context.Context, opts CheckOptions, report func(error)) {
-	c := &checker{tx: tx, db: tx.db, ctx: ctx, opts: opts, report: report}
+	c := newChecker(tx, ctx, opts)
+	c.report = report
 	if err := c.run(); err != nil {
 		report(err)
 	}
@@ -80,15 +89,31 @@ func (c *checker) run() (err error) {
 			return err
 		}
 	}
-	c.hwm = c.tx.hwm
-	c.used = make([]uint64, c.hwm/64+1)
 	c.slots()
-	c.tree(c.tx.root.root, nil, noParent, nil, nil)
-	if c.ctx.Err() != nil {
-		return c.ctx.Err()
+	if err := c.walk(); err != nil {
+		return err
 	}
 	c.space()
 	return nil
+}
+
+// walk visits the whole tree.
+func (c *checker) walk() error {
+	c.cover(c.tx.hwm)
+	c.tree(c.tx.root.root, nil, noParent, nil, nil)
+	return c.ctx.Err()
+}
+
+func (c *checker) isUsed(pgno uint32) bool { return c.used[pgno/64]>>(pgno%64)&1 != 0 }
+
+// sum adds adjacent pages from pgno on, which were verified, to their sums.
+func (c *checker) sum(pgno uint32, b []byte) {
+	if c.sums == nil {
+		return
+	}
+	for ; len(b) > 0; pgno, b = pgno+1, b[c.db.pageSize:] {
+		c.sums[pgno/sumPages] += checksum(c.db.seed, pgno, 0, b[:c.db.pageSize])
+	}
 }
 
 // find reports damage of a page, and the bucket where it is.
@@ -110,17 +135,27 @@ func (c *checker) mark(pgno, n uint32, path []string) bool {
 		return false
 	}
 	for i := pgno; i < pgno+n; i++ {
-		if c.used[i/64]>>(i%64)&1 != 0 {
+		if c.isUsed(i) {
 			c.find(i, path, "is in use twice")
 			return false
 		}
 		c.used[i/64] |= 1 << (i % 64)
 	}
 	c.done += int64(n)
-	if c.opts.Progress != nil && c.done%1024 < int64(n) {
-		c.opts.Progress(c.done, int64(c.hwm))
+	if c.done%1024 < int64(n) {
+		c.tell()
 	}
 	return true
+}
+
+// tell calls the user's Progress. In a write transaction it cannot: the mutex is held.
+func (c *checker) tell() {
+	if c.opts.Progress == nil || c.tx.writable {
+		return
+	}
+	c.tx.foreign = true
+	c.opts.Progress(c.done, int64(c.hwm))
+	c.tx.foreign = false
 }
 
 // slots checks the metas. A slot whose meta is not whole may be a commit that a crash cut
@@ -253,6 +288,7 @@ func (c *checker) read(r ref, path []string) (page, uint64) {
 		c.find(r.pgno, path, "%v", err)
 		return nil, 0
 	}
+	c.sum(r.pgno, p)
 	return p, r.birth
 }
 
@@ -351,32 +387,37 @@ func (c *checker) key(p page, i int, path []string, up parent) ([]byte, error) {
 		return p.storedKey(i), nil
 	}
 	inline, e := p.longKey(i)
-	if !c.extent(e, path, up) {
+	var key []byte
+	if !c.extent(e, path, up, func(b []byte) { key = append(key, b...) }) {
 		return nil, corruptf(e.pgno, "the key in slot %d of page %d is lost", i, p.pgno())
 	}
-	key := make([]byte, e.length)
-	if err := readFull(c.db.file, key, int64(e.pgno)<<c.db.shift); err != nil {
-		return nil, err
-	}
+	key = key[:e.length]
 	if !bytes.HasPrefix(key, inline) {
 		return nil, corruptf(e.pgno, "the long key in slot %d of page %d begins with other bytes", i, p.pgno())
 	}
 	return key, nil
 }
 
-// extent checks the pages of an extent and tells whether they are sound.
-func (c *checker) extent(e extent, path []string, up parent) bool {
+// extent checks the pages of an extent and tells whether they are sound. visit, if not nil,
+// sees them.
+func (c *checker) extent(e extent, path []string, up parent, visit func(b []byte)) bool {
 	if e.birth > up.birth {
 		c.find(e.pgno, path, "birth %d of the extent is younger than its page's, %d", e.birth, up.birth)
 	}
 	if !c.mark(e.pgno, e.pages(c.db.pageSize), path) {
 		return false
 	}
-	if err := c.db.verifyExtent(e); err != nil {
+	err := c.db.verifyExtent(e, func(pgno uint32, b []byte) error {
+		c.sum(pgno, b)
+		if visit != nil {
+			visit(b)
+		}
+		return c.ctx.Err()
+	})
+	if err != nil && c.ctx.Err() == nil {
 		c.damage(err, path)
-		return false
 	}
-	return true
+	return err == nil
 }
 
 // payload checks what the leaf cell in slot i holds; path is where it stands, and name that
@@ -384,7 +425,7 @@ func (c *checker) extent(e extent, path []string, up parent) bool {
 func (c *checker) payload(pgno uint32, p page, i int, name, path []string, up parent) {
 	switch flags, v := p.payload(i); flags {
 	case cellExtent:
-		c.extent(getExtent(v), path, up)
+		c.extent(getExtent(v), path, up, nil)
 	case cellBucket:
 		var b Bucket
 		if err := b.setHeader(v); err != nil {
@@ -495,7 +536,7 @@ func (c *checker) partition(a account, allocs []run) {
 func (c *checker) disjoint(free []run) {
 	for _, r := range free {
 		for i := r.start; i < min(r.end(), c.hwm); i++ {
-			if c.used[i/64]>>(i%64)&1 != 0 {
+			if c.isUsed(i) {
 				c.find(i, nil, "is in use by an older state, and free")
 			}
 		}
@@ -506,8 +547,8 @@ func (c *checker) disjoint(free []run) {
 // lies behind the pages that its readers see.
 func (c *checker) cover(hwm uint32) {
 	c.hwm = max(c.hwm, hwm)
-	for len(c.used) < int(c.hwm/64)+1 {
-		c.used = append(c.used, 0)
+	if n := int(c.hwm/64) + 1; n > len(c.used) {
+		c.used = append(c.used, make([]uint64, n-len(c.used))...)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/foliokv/folio"
 )
@@ -774,6 +775,22 @@ func ExampleTx_CopyFile() {
 	}
 	fmt.Println(info.Size() > 0)
 	// Output: true
+}
+
+// A copy that may take a minute, and shows how far it is.
+func ExampleTx_CopyFileContext() {
+	db, done := tempStore(nil)
+	defer done()
+	put(db, "b", "key", "value")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var percent int64
+	opts := folio.CopyOptions{Progress: func(done, total int64) { percent = 100 * done / total }}
+	err := db.View(func(tx *folio.Tx) error {
+		return tx.CopyFileContext(ctx, db.Path()+".backup", 0o600, opts)
+	})
+	fmt.Println(percent, err)
+	// Output: 100 <nil>
 }
 
 // Compact copies everything to a new store, whose pages are full.

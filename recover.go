@@ -295,7 +295,7 @@ func (v *verifier) extent(e extent) error {
 	if err := v.drop(int64(e.pgno)<<v.db.shift, int64(n)<<v.db.shift); err != nil {
 		return err
 	}
-	return v.db.verifyExtent(e)
+	return v.db.verifyExtent(e, nil)
 }
 
 func (v *verifier) freeLog(r ref) error {

@@ -347,7 +347,7 @@ func (tx *Tx) readExtent(r io.Reader, size int64) (extent, error) {
 			tx.freeExtent(e)
 		}
 	}()
-	tx.w.foreign = true
+	tx.foreign = true
 	err = tx.unlocked(e, func() error {
 		d := newDigest(db.seed, e.pgno, e.birth)
 		off := int64(e.pgno) << db.shift
@@ -372,7 +372,7 @@ func (tx *Tx) readExtent(r io.Reader, size int64) (extent, error) {
 		e.sum = d.Sum64()
 		return nil
 	})
-	panicked, tx.w.foreign = false, false
+	panicked, tx.foreign = false, false
 	return e, tx.wroteExtent(e, err)
 }
 

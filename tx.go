@@ -36,6 +36,7 @@ type Tx struct {
 	root     Bucket // the bucket tree
 	opened   Bucket // the first bucket a read transaction opens, to spare an allocation
 	hasOpen  bool
+	foreign  bool // the code that runs is the user's
 
 	w *writeTx // what only a write transaction has
 }
@@ -52,8 +53,7 @@ type writeTx struct {
 	deletes    bool              // so far the transaction only deleted
 	changed    bool
 	drop       dropState
-	writing    run  // the extent that is being written without the mutex
-	foreign    bool // the code that runs is the user's
+	writing    run // the extent that is being written without the mutex
 }
 
 func (w *writeTx) scope() *scope { return w.scopes[len(w.scopes)-1] }
@@ -156,7 +156,7 @@ func (tx *Tx) enter() (guarded bool) {
 	if tx.writable {
 		tx.db.mu.Lock()
 		tx.m, tx.hwm = tx.db.m, tx.db.alloc.hwm
-		tx.w.foreign = false
+		tx.foreign = false
 	}
 	return debug.SetPanicOnFault(true)
 }
@@ -193,7 +193,7 @@ func (tx *Tx) fault(r any) (error, bool) {
 	if err, ok := tx.mappingFault(e); ok {
 		return err, true
 	}
-	if invariants || tx.w != nil && tx.w.foreign {
+	if invariants || tx.foreign {
 		return nil, false
 	}
 	return corruptf(0, "inconsistent page: %v", e), true
@@ -297,7 +297,7 @@ func (tx *Tx) bytesOf(e extent) ([]byte, error) {
 	}
 	if !tx.m.isVerified(e.pgno) || tx.db.opts.Verify == VerifyAlways {
 		if tx.db.opts.Verify != VerifyNever {
-			if err := tx.db.verifyExtent(e); err != nil {
+			if err := tx.db.verifyExtent(e, nil); err != nil {
 				return nil, err
 			}
 		}
@@ -314,8 +314,10 @@ func (tx *Tx) loadKey(e extent) ([]byte, error) { return tx.bytesOf(e) }
 
 const verifyChunk = 256 << 10
 
-// verifyExtent compares an extent with its checksum, reading it by system calls.
-func (db *DB) verifyExtent(e extent) error {
+// verifyExtent compares an extent with its checksum, reading it by system calls. visit, if not
+// nil, sees its pages, before it is known whether they are as they were written, and can end
+// it with an error.
+func (db *DB) verifyExtent(e extent, visit func(pgno uint32, b []byte) error) error {
 	d := newDigest(db.seed, e.pgno, e.birth)
 	left := int64(e.pages(db.pageSize)) << db.shift
 	off := int64(e.pgno) << db.shift
@@ -326,6 +328,11 @@ func (db *DB) verifyExtent(e extent) error {
 			return corruptf(e.pgno, "extent cannot be read: %v", err)
 		}
 		d.Write(b)
+		if visit != nil {
+			if err := visit(uint32(off>>db.shift), b); err != nil {
+				return err
+			}
+		}
 		left -= int64(len(b))
 		off += int64(len(b))
 	}

@@ -23,6 +23,10 @@ func SyncFull(f *os.File) error {
 	if err := syncFile(f); err != nil {
 		return wrap("sync", f.Name(), err)
 	}
-	dir := filepath.Dir(f.Name())
-	return wrap("sync directory", dir, syncDir(dir))
+	return SyncDir(filepath.Dir(f.Name()))
 }
+
+// SyncDir makes the entries of the directory at path durable, such as that of a file that was
+// renamed, where the platform lets a directory be flushed. A directory that may not be read,
+// or whose file system does not flush directories, is passed over.
+func SyncDir(path string) error { return wrap("sync directory", path, syncDir(path)) }

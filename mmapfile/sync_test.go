@@ -2,7 +2,11 @@ package mmapfile_test
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/foliokv/folio/mmapfile"
@@ -22,6 +26,18 @@ func TestSync(t *testing.T) {
 		}
 	}
 }
+
+func TestSyncDir(t *testing.T) {
+	if err := mmapfile.SyncDir(t.TempDir()); err != nil {
+		t.Error(err)
+	}
+	if err := mmapfile.SyncDir(filepath.Join(t.TempDir(), "none")); canSyncDir && !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a directory that does not exist: %v", err)
+	}
+}
+
+// canSyncDir tells whether the platform flushes directories.
+var canSyncDir = !slices.Contains([]string{"windows", "js", "plan9", "wasip1"}, runtime.GOOS)
 
 func TestDropCache(t *testing.T) {
 	f := tempFile(t, []byte("data"))
