@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/foliokv/folio/internal/backing"
 )
@@ -25,7 +26,8 @@ import (
 
 // A group is the transactions that will be sealed as one.
 type group struct {
-	members int    // that wait for durability
+	size    int    // transactions in it
+	members int    // those of them that wait for durability
 	last    uint64 // id of the last transaction in it; 0: none
 	grows   bool   // a transaction in it did not only delete
 	freed   []freedRun
@@ -95,6 +97,7 @@ func (db *DB) commit(tx *Tx) error {
 // the writer's turn; it gives up both.
 func (db *DB) commitNothing(tx *Tx) error {
 	db.dirty.finish(tx.w.scopes[0])
+	db.commits++
 	seen := max(db.group.last, db.head.txid)
 	published := db.published.Load()
 	db.wakeWaiters()
@@ -143,9 +146,9 @@ func (tx *Tx) failure() error {
 // join makes the finished transaction a member of the open group.
 func (db *DB) join(tx *Tx) *group {
 	s, g := tx.w.scopes[0], db.group
-	db.commits++
 	db.dirty.finish(s)
 	db.root = tx.root.root
+	g.size++
 	g.last = tx.w.id
 	g.grows = g.grows || !tx.w.deletes
 	g.freed = append(g.freed, s.freed...)
@@ -166,6 +169,7 @@ func (db *DB) abort(tx *Tx) {
 
 // drop undoes all scopes of a transaction.
 func (db *DB) drop(tx *Tx) {
+	db.rollbacks++
 	for _, sp := range tx.w.savepoints {
 		sp.ended = true
 	}
@@ -258,18 +262,22 @@ func (db *DB) metaOf(s *snapshot, base uint64) meta {
 // finishFlush makes the state durable, publishes it, and passes the lead on.
 func (db *DB) finishFlush(f *flush) {
 	failed := f.err == nil
+	begun := time.Now()
 	if f.err == nil {
 		f.err = db.writeMeta(f)
 	}
+	took := time.Since(begun)
 	failed = failed && f.err != nil
 	db.mu.Lock()
 	switch {
 	case failed:
 		db.latch(f.err)
+		db.commits -= f.group.size
+		db.rollbacks += f.group.size
 	case f.err == nil:
 		db.durable, db.slot, db.flight = f.state, f.slot, 0
 		db.cleanSlots = false
-		db.flushes++
+		db.countFlush(f, took)
 		if f.state.txid > db.published.Load().txid {
 			db.publish(f.state)
 		}
@@ -289,6 +297,16 @@ func (db *DB) finishFlush(f *flush) {
 	db.mu.Unlock()
 	if db.tidy.Load() {
 		db.sweep()
+	}
+}
+
+// countFlush notes a flush for those who watch.
+func (db *DB) countFlush(f *flush, took time.Duration) {
+	db.flushes++
+	db.written.Meta++
+	db.flushTimes.add(took.Microseconds())
+	if took >= db.opts.SlowFlush {
+		db.events.add(EventSlowFlush{Took: took, Txid: int(f.state.txid)})
 	}
 }
 
@@ -329,6 +347,8 @@ func writeFull(f backing.File, b []byte, off int64) error {
 func (db *DB) latch(err error) {
 	db.latched.Store(&latch{err: err, durable: db.durable.txid})
 	db.opts.Logger.Error("folio: writing has ended until the store is opened again", "path", db.name, "err", err)
+	db.events.add(EventLatched{Err: err, DurableTxid: int(db.durable.txid)})
+	db.rollbacks += db.group.size
 	db.publish(db.durable)
 	db.m.forget()
 	for _, r := range db.retired {
@@ -341,8 +361,12 @@ func (db *DB) latch(err error) {
 
 // publish makes s what new readers see. It is read through the newest mapping.
 func (db *DB) publish(s *snapshot) {
-	if db.published.Load() == nil {
+	old := db.published.Load()
+	if old == nil {
 		return // closing
+	}
+	if old.txid != s.txid {
+		db.past = append(db.past, pastState{txid: old.txid, replaced: time.Now()})
 	}
 	if s.m != db.m {
 		s = &snapshot{s.txid, s.root, s.log, s.hwm, db.m}
@@ -373,6 +397,7 @@ func (db *DB) seal(withLog bool) error {
 	db.group = newGroup()
 	needed := db.needed()
 	db.alloc.release(needed)
+	db.watchReaders(needed)
 	db.alloc.trim()
 	if withLog {
 		db.delta.tidy(0)
@@ -687,12 +712,16 @@ func (s *sealer) write() error {
 func (db *DB) writePages(pgno uint32, bufs [][]byte) error {
 	off := int64(pgno) << db.shift
 	n, err := db.file.WriteVec(bufs, off)
-	db.full = db.full || err != nil && off+int64(n) >= db.size
 	db.unflushed += int64(n)
-	db.written += int64(n)
 	db.extended(off, int64(n))
 	if err != nil {
+		if off+int64(n) >= db.size {
+			db.noSpace(err)
+		}
 		return fmt.Errorf("writing pages from %d: %w", pgno, err)
+	}
+	for _, b := range bufs {
+		db.written.add(b)
 	}
 	if err := db.m.m.Refresh(off, int64(n)); err != nil {
 		return fmt.Errorf("refreshing pages from %d: %w", pgno, err)
@@ -704,8 +733,17 @@ func (db *DB) writePages(pgno uint32, bufs [][]byte) error {
 // file may end before off.
 func (db *DB) extended(off, n int64) {
 	if n > 0 && off+n > db.size {
+		db.events.add(EventGrown{db.size, off + n})
 		db.size, db.grew = off+n, true
 	}
+}
+
+// noSpace notes that the file could not be made longer.
+func (db *DB) noSpace(err error) {
+	if !db.full {
+		db.events.add(EventNoSpace{err})
+	}
+	db.full = true
 }
 
 // fitFile makes the file and the mapping reach to the high-water mark.
@@ -723,6 +761,10 @@ func (db *DB) fitFile() error {
 func (s *sealer) settle(needed []uint64) {
 	db, g := s.db, s.group
 	db.seals++
+	if g.size > 0 {
+		db.commits += g.size
+		db.groups.add(int64(g.size))
+	}
 	for _, w := range s.out {
 		db.m.setVerified(w.pgno)
 	}
@@ -755,6 +797,7 @@ func (s *sealer) undo() {
 	if s.group.last == 0 {
 		return
 	}
+	db.rollbacks += s.group.size
 	db.alloc.giveBack(s.group.allocs)
 	db.root = db.head.root
 	if tx := db.active; tx != nil {

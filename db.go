@@ -32,6 +32,8 @@ type DB struct {
 	tidy      atomic.Bool // the end of a reader may let something go: see sweep
 	buffers   sync.Pool   // for reading pages
 	handlers  handlerQueue
+	events    eventQueue
+	traces    *readerTraces // nil unless Options.TraceReaders
 
 	order fifo // the writers' turns
 
@@ -58,8 +60,7 @@ type writer struct {
 	ended   uint64 // id of the last that ended
 	scopes  uint64 // scopes opened so far
 
-	commits, seals, flushes int   // since Open
-	written                 int64 // bytes, since Open
+	counters
 
 	size       int64 // of the file, as far as it was written
 	grew       bool  // since the last flush
@@ -161,6 +162,10 @@ func openOn(f backing.File, opts Options, onDisk bool) (*DB, error) {
 	db.changed = make(chan struct{})
 	db.group = newGroup()
 	db.handlers.init()
+	db.events.init(opts.OnEvent)
+	if opts.TraceReaders {
+		db.traces = &readerTraces{open: map[*readerSlot]readerTrace{}}
+	}
 	if err := db.recover(); err != nil {
 		if db.m != nil {
 			db.m.m.Close()
@@ -219,6 +224,7 @@ func (db *DB) beginWrite(cancel <-chan struct{}) (*Tx, error) {
 	tx.w = &writeTx{id: db.next, durability: db.opts.Durability, deletes: true}
 	tx.root = Bucket{tx: tx, root: db.root}
 	db.next++
+	db.begins++
 	tx.openScope()
 	db.active = tx
 	return tx, nil
@@ -260,6 +266,7 @@ func (db *DB) Close() error {
 	db.closing = true
 	db.closed = make(chan struct{})
 	defer close(db.closed)
+	defer db.events.drain()
 	if db.timer != nil {
 		db.timer.Stop()
 	}

@@ -881,6 +881,28 @@ func ExampleOptions_logger() {
 	// level=INFO msg="folio: opened an older state" txid=2
 }
 
+// Events go to a function, here one that logs them: growth, shrinking, slow flushes, states
+// that are read for long, a full disk, a failed flush.
+func ExampleLogEvents() {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			switch a.Key {
+			case slog.TimeKey, "from", "to":
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+	db, err := folio.OpenMemory(&folio.Options{OnEvent: folio.LogEvents(logger)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	put(db, "b", "key", "value")
+	db.Close() // waits until every event is delivered
+	// Output:
+	// level=INFO msg="folio: the file has grown"
+}
+
 // damage flips a bit of a file.
 func damage(path string, off int64) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -61,6 +61,26 @@ type Options struct {
 	// flush. By default nothing is logged.
 	Logger *slog.Logger
 
+	// OnEvent is called with what happens to the store and no call returns: see Event, and
+	// LogEvents for a function that logs it. Calls come one after the other, on a goroutine of
+	// their own without any lock of the store; the function may use the store, but not close it,
+	// for Close waits until every event is delivered. When it is so slow that 256 events wait,
+	// more are dropped. By default there is none.
+	OnEvent func(Event)
+
+	// SlowFlush is how long a flush takes to be an EventSlowFlush, by default
+	// DefaultSlowFlush. Negative: every flush is one.
+	SlowFlush time.Duration
+
+	// LongReader is how long a state that was replaced is read to be an EventLongReader, by
+	// default DefaultLongReader. Negative: as soon as a commit finds it.
+	LongReader time.Duration
+
+	// TraceReaders remembers when and where each read transaction began, for EventLongReader
+	// and Stats.OldestAge. It costs each read transaction a lock and a walk of the stack,
+	// some microseconds; off, the default, it costs nothing.
+	TraceReaders bool
+
 	// OpenFile opens the file, by default os.OpenFile.
 	OpenFile func(name string, flag int, mode os.FileMode) (*os.File, error)
 }
@@ -70,6 +90,8 @@ const (
 	DefaultFlushInterval = 100 * time.Millisecond
 	DefaultFlushBytes    = 64 << 20
 	DefaultDirtyLimit    = 64 << 20
+	DefaultSlowFlush     = time.Second
+	DefaultLongReader    = time.Minute
 )
 
 // Durability says when a transaction is acknowledged.
@@ -120,6 +142,12 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.DirtyLimit <= 0 {
 		opts.DirtyLimit = DefaultDirtyLimit
+	}
+	if opts.SlowFlush == 0 {
+		opts.SlowFlush = DefaultSlowFlush
+	}
+	if opts.LongReader == 0 {
+		opts.LongReader = DefaultLongReader
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

@@ -129,9 +129,12 @@ func (db *DB) extendAhead(end uint32, n uint64) error {
 		}
 		k, err := db.file.WriteVec(bufs, off)
 		db.extended(off, int64(k))
-		if db.full = err != nil; db.full {
+		if err != nil {
+			db.noSpace(err)
 			return fmt.Errorf("growing the file: %w", err)
 		}
+		db.full = false
+		db.written.Ahead += size >> db.shift
 		off += size
 		left -= size
 	}
@@ -193,6 +196,7 @@ func (db *DB) cutTail() {
 		db.opts.Logger.Warn("folio: cutting the file", "path", db.name, "err", err)
 		return
 	}
+	db.events.add(EventShrunk{db.size, keep})
 	db.size, db.grew = keep, true
 }
 
@@ -279,7 +283,7 @@ func (tx *Tx) wroteExtent(e extent, err error) error {
 	if err == nil {
 		db.extended(off, size)
 		db.unflushed += size
-		db.written += size
+		db.written.Extent += size >> db.shift
 		if err = db.remap(); err == nil {
 			err = db.m.m.Refresh(off, size)
 		}

@@ -1,27 +1,120 @@
 package folio
 
-import "time"
+import (
+	"math"
+	"math/bits"
+	"slices"
+	"time"
+)
 
-// Stats are counters of an open store.
+// Stats are figures of an open store. Counts are since Open.
 type Stats struct {
-	TxN      int // read transactions begun since Open
-	OpenTxN  int // read transactions open now
-	WriteTxN int // write transactions committed since Open
-	SealN    int // times that pages were written for one or more transactions
-	FlushN   int // flushes
+	TxN         int       // read transactions begun
+	OpenTxN     int       // read transactions open now
+	WriteBeginN int       // write transactions begun
+	WriteTxN    int       // write transactions committed, those that changed nothing included
+	RollbackN   int       // write transactions rolled back, failed commits included
+	SealN       int       // times that pages were written for one or more transactions
+	FlushN      int       // flushes
+	GroupSize   Histogram // transactions sealed together
+	FlushTime   Histogram // microseconds from the write of a meta to the end of its flush
 
 	PageN        int   // pages up to the high-water mark, the two meta pages included
+	DataPageN    int   // pages of trees and values, those that transactions under way wrote included
+	FreeLogPageN int   // pages of the list of free pages
 	FreePageN    int   // pages free for use
 	PendingPageN int   // pages that will be free when no reader or flush needs them
 	FileSize     int64 // bytes
-	BytesWritten int64 // bytes of pages and values written since Open
+
+	BytesWritten int64      // bytes written to the file: all of Written
+	Written      PageCounts // pages written, by kind
 
 	Txid        int // the newest committed transaction
 	DurableTxid int // the newest that is durable
 	OldestTxid  int // the oldest state that a read transaction holds; 0: none
+
+	// OldestAge is how long ago the oldest state held was replaced by a newer one, 0 if it was
+	// not: its reader has been open for at least that long. With Options.TraceReaders it is how
+	// long the reader has been open.
+	OldestAge time.Duration
+
+	// OldestBytes are the bytes of pages replaced since that the oldest state held still needs.
+	OldestBytes int64
 }
 
-// Stats returns the store's counters.
+// PageCounts are numbers of pages by kind.
+type PageCounts struct {
+	Meta    int64
+	Branch  int64
+	Leaf    int64
+	Extent  int64 // of large values and long keys
+	FreeLog int64 // of the list of free pages
+	Ahead   int64 // of zeros, room ahead of need
+}
+
+func (c PageCounts) sum() int64 {
+	return c.Meta + c.Branch + c.Leaf + c.Extent + c.FreeLog + c.Ahead
+}
+
+// add counts a page of a tree or of the free log.
+func (c *PageCounts) add(p page) {
+	switch p.kind() {
+	case kindLeaf:
+		c.Leaf++
+	case kindBranch:
+		c.Branch++
+	case kindFreeLog:
+		c.FreeLog++
+	}
+}
+
+// A Histogram counts values by their size.
+type Histogram struct {
+	// Counts[0] are zeros, Counts[i] the values from 2^(i-1) up to 2^i - 1. The last has all
+	// that are larger, too.
+	Counts [32]int
+	Sum    int64 // of all values
+	Max    int64 // the largest value
+}
+
+func (h *Histogram) add(v int64) {
+	h.Counts[min(bits.Len64(uint64(v)), len(h.Counts)-1)]++
+	h.Sum += v
+	h.Max = max(h.Max, v)
+}
+
+// N returns the number of values.
+func (h Histogram) N() int {
+	n := 0
+	for _, c := range h.Counts {
+		n += c
+	}
+	return n
+}
+
+// Quantile returns a bound that the share q of the values, from 0 to 1, does not exceed; it is
+// less than twice the smallest such bound. Without values it returns 0.
+func (h Histogram) Quantile(q float64) int64 {
+	below, want := 0, int(math.Ceil(q*float64(h.N())))
+	for i, c := range h.Counts {
+		if below += c; c > 0 && below >= want {
+			return min(int64(1)<<i-1, h.Max)
+		}
+	}
+	return h.Max
+}
+
+// counters are what the writer counts for Stats.
+type counters struct {
+	begins, commits, rollbacks, seals, flushes int
+
+	groups, flushTimes Histogram
+	written            PageCounts
+	past               []pastState // states published before, which may still be needed
+}
+
+// Stats returns the store's figures. It costs a look at every slot of the reader table, and
+// while an old state is being read at every run of pages that waits.
 func (db *DB) Stats() Stats {
 	s := Stats{TxN: int(db.readers.begun()), OpenTxN: db.readers.open()}
 	db.readers.each(func(txid uint64) {
@@ -31,12 +124,28 @@ func (db *DB) Stats() Stats {
 	})
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	s.WriteTxN, s.SealN, s.FlushN = db.commits, db.seals, db.flushes
-	s.PageN = int(db.alloc.hwm)
+	s.WriteBeginN, s.WriteTxN, s.RollbackN = db.begins, db.commits, db.rollbacks
+	s.SealN, s.FlushN, s.GroupSize, s.FlushTime = db.seals, db.flushes, db.groups, db.flushTimes
+	s.PageN, s.FreeLogPageN = int(db.alloc.hwm), len(db.log.chain)
 	s.FreePageN, s.PendingPageN = int(db.alloc.free.pages), int(db.alloc.waiting)
-	s.FileSize, s.BytesWritten = db.size, db.written
+	s.DataPageN = s.PageN - metaPages - s.FreeLogPageN - s.FreePageN - s.PendingPageN
+	s.FileSize, s.BytesWritten, s.Written = db.size, db.written.sum()<<db.shift, db.written
 	s.Txid, s.DurableTxid = int(db.head.txid), int(db.durable.txid)
+	s.OldestAge, s.OldestBytes = db.oldest(uint64(s.OldestTxid))
 	return s
+}
+
+// oldest returns the age of a state that is being read and what it retains. It is called with
+// mu.
+func (db *DB) oldest(txid uint64) (age time.Duration, retained int64) {
+	i := slices.IndexFunc(db.past, func(p pastState) bool { return p.txid == txid })
+	if i >= 0 {
+		age, retained = time.Since(db.past[i].replaced), db.retainedBy(txid)
+	}
+	if since, ok := db.traces.oldest(txid); ok {
+		age = time.Since(since)
+	}
+	return age, retained
 }
 
 // Info describes a store.

@@ -468,12 +468,18 @@ func (db *DB) beginRead() (*Tx, error) {
 		slot.txid.Store(s.txid)
 	}
 	slot.begun.Add(1)
+	if db.traces != nil {
+		db.traces.add(slot)
+	}
 	tx := &Tx{db: db, snap: s, m: s.m, hwm: s.hwm, slot: slot}
 	tx.root = Bucket{tx: tx, root: s.root}
 	return tx, nil
 }
 
 func (db *DB) leaveReader(slot *readerSlot) {
+	if db.traces != nil {
+		db.traces.remove(slot)
+	}
 	slot.leave()
 	if db.tidy.Load() {
 		db.sweep()
