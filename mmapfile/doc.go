@@ -20,8 +20,8 @@
 // # For storage engines
 //
 // [Reserve] maps more than a file has, so that it can grow under the map. [WriteVec],
-// [SyncData], [SyncFull], [DropCache], [LockHandle] and [UnlockHandle] work on an *os.File,
-// [SyncDir] on a directory.
+// [SyncData], [SyncFull], [DropCache], [LockHandle], [LockHandleAt] and [UnlockHandle] work on an
+// *os.File, [SyncDir] on a directory.
 //
 // # Platforms
 //

@@ -15,6 +15,10 @@ func tryLockHandle(f *os.File, exclusive bool) (bool, error) {
 	return handleLocks.tryLock(f, want, func() (bool, error) { return true, nil })
 }
 
+func tryLockHandleAt(f *os.File, off uint64, exclusive bool) (bool, error) {
+	return tryLockHandle(f, exclusive)
+}
+
 func unlockHandle(f *os.File) error {
 	return handleLocks.unlock(f, f, 0, math.MaxInt64, func(off, end int64) error { return nil })
 }

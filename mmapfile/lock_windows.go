@@ -19,6 +19,10 @@ func tryLockHandle(f *os.File, exclusive bool) (bool, error) {
 	return tryLockBytes(f, handleLockOffset, 1, exclusive)
 }
 
+func tryLockHandleAt(f *os.File, off uint64, exclusive bool) (bool, error) {
+	return tryLockBytes(f, off, 1, exclusive)
+}
+
 func unlockHandle(f *os.File) error { return unlockBytes(f, handleLockOffset, 1) }
 
 func tryLockRange(h *os.File, owner any, lo, hi int64, exclusive bool) (bool, error) {

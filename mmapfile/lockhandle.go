@@ -22,6 +22,14 @@ func LockHandle(f *os.File, exclusive bool, timeout time.Duration) error {
 	return wrap("lock", f.Name(), err)
 }
 
+// LockHandleAt is LockHandle for files of programs that have a lock of their own on Windows, where
+// a lock covers bytes: there it locks the byte at off, which may lie past any end, and contends
+// with all that lock that byte. Elsewhere off makes no difference. The lock ends when f is closed.
+func LockHandleAt(f *os.File, off uint64, exclusive bool, timeout time.Duration) error {
+	err := poll(timeout, func() (bool, error) { return tryLockHandleAt(f, off, exclusive) })
+	return wrap("lock", f.Name(), err)
+}
+
 // UnlockHandle releases the lock that LockHandle gave f; without one it does nothing.
 func UnlockHandle(f *os.File) error {
 	return wrap("unlock", f.Name(), unlockHandle(f))

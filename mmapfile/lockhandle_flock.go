@@ -20,6 +20,11 @@ func tryLockHandle(f *os.File, exclusive bool) (bool, error) {
 	return err == nil, err
 }
 
+// A lock of flock(2) has no place in the file.
+func tryLockHandleAt(f *os.File, off uint64, exclusive bool) (bool, error) {
+	return tryLockHandle(f, exclusive)
+}
+
 func unlockHandle(f *os.File) error { return flock(f, unix.LOCK_UN) }
 
 func flock(f *os.File, how int) error {

@@ -2,7 +2,9 @@ package mmapfile_test
 
 import (
 	"errors"
+	"math"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -79,6 +81,34 @@ func TestLockHandleTimeout(t *testing.T) {
 		}
 	}
 	mmapfile.UnlockHandle(a)
+}
+
+// Locks at one place contend; where locks have places, those at others do not.
+func TestLockHandleAt(t *testing.T) {
+	const last = math.MaxUint64
+	a := tempFile(t, []byte("data"))
+	b, c := reopen(t, a), reopen(t, a)
+	lock := func(f *os.File, off uint64, exclusive bool, want error) {
+		t.Helper()
+		if err := mmapfile.LockHandleAt(f, off, exclusive, 0); !errors.Is(err, want) {
+			t.Fatalf("%v, want %v", err, want)
+		}
+	}
+	lock(a, last, false, nil)
+	lock(b, last, false, nil)
+	lock(c, last, true, mmapfile.ErrTimeout)
+	b.Close()
+	a.Close()
+	if runtime.GOOS != "js" && runtime.GOOS != "wasip1" { // where only UnlockHandle ends a lock
+		lock(c, last, true, nil)
+		d := reopen(t, c)
+		lock(d, last, false, mmapfile.ErrTimeout)
+		want := mmapfile.ErrTimeout
+		if runtime.GOOS == "windows" {
+			want = nil
+		}
+		lock(d, last-1, false, want)
+	}
 }
 
 func TestLockHandleClosed(t *testing.T) {
