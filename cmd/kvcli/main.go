@@ -79,6 +79,7 @@ Exit status: 0 found or done, 1 not found or findings, 2 wrong usage or failure.
 	root.AddCommand(
 		newGetCommand(c), newScanCommand(c), newBucketsCommand(c), newInfoCommand(c), newStatsCommand(c),
 		newPutCommand(c), newDelCommand(c), newLoadCommand(c), newDumpCommand(c), newCopyCommand(c),
+		newImportBoltCommand(c), newExportBoltCommand(c),
 		newBackupCommand(c), newRenameCommand(c), newDropCommand(c), newSequenceCommand(c),
 		newCheckCommand(c), newBenchCommand(c), newManCommand(),
 	)

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/foliokv/folio"
+	"github.com/foliokv/folio/mmapfile"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 )
@@ -26,9 +29,9 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// hold runs a command while it holds a store: hold STORE read|write COMMAND...
+// hold runs a command while it holds a store, or a file as bbolt does: hold FILE read|write|bolt COMMAND...
 func hold() {
-	db, err := folio.Open(os.Args[1], 0o644, &folio.Options{ReadOnly: os.Args[2] == "read"})
+	held, err := holdFile(os.Args[1], os.Args[2])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(3)
@@ -36,8 +39,19 @@ func hold() {
 	cmd := exec.Command(os.Args[3], os.Args[4:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Run()
-	db.Close()
+	held.Close()
 	os.Exit(cmd.ProcessState.ExitCode())
+}
+
+func holdFile(name, how string) (io.Closer, error) {
+	if how != "bolt" {
+		return folio.Open(name, 0o644, &folio.Options{ReadOnly: how == "read"})
+	}
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return file, mmapfile.LockHandleAt(file, math.MaxUint64, true, 0)
 }
 
 // terminal runs a command on a terminal, and shows what appears there: terminal COMMAND...
@@ -62,6 +76,8 @@ func TestScripts(t *testing.T) {
 			"status": status,
 			"noise":  noise,
 			"flip":   flip,
+			"golden": golden,
+			"poke":   poke,
 		},
 		Condition: func(condition string) (bool, error) {
 			if condition == "nobody" {
@@ -117,6 +133,39 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
 }
 
+// golden makes a file that bbolt wrote: golden NAME FILE
+func golden(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := boltGolden(args[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o644))
+}
+
+// boltGolden returns a file that bbolt wrote; bench/boltfiles says what is in it.
+func boltGolden(name string) ([]byte, error) {
+	f, err := os.Open("../../internal/boltfile/testdata/" + name + ".bolt.gz")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
+// poke overwrites bytes of a file: poke FILE OFFSET HEX
+func poke(ts *testscript.TestScript, _ bool, args []string) {
+	var offset int
+	var bytes []byte
+	_, err := fmt.Sscanf(args[1]+" "+args[2], "%d %x", &offset, &bytes)
+	ts.Check(err)
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	copy(data[offset:], bytes)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
 // The examples in every command's help work as they are printed.
 func TestExamples(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
@@ -147,6 +196,13 @@ func TestExamples(t *testing.T) {
 func exampleFixture(t *testing.T) string {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/example")); err != nil {
+		t.Fatal(err)
+	}
+	old, err := boltGolden("page4k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "old.bolt"), old, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{

@@ -54,10 +54,15 @@ func (c *cli) open(name string, to access, options *folio.Options) (*folio.DB, e
 	options.Timeout = c.timeout
 	db, err := folio.Open(name, 0o644, options)
 	if errors.Is(err, folio.ErrTimeout) {
-		return nil, fmt.Errorf("%s is in use by %s (waited %v): stop that process, or wait longer with --timeout",
-			name, lockHolder(name), c.timeout)
+		return nil, c.inUse(name)
 	}
 	return db, explainOpen(name, err)
+}
+
+// inUse says who has the lock on the file name.
+func (c *cli) inUse(name string) error {
+	return fmt.Errorf("%s is in use by %s (waited %v): stop that process, or wait longer with --timeout",
+		name, lockHolder(name), c.timeout)
 }
 
 // checkFile refuses what cannot be a store before anything is opened: opening a pipe would
