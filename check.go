@@ -490,6 +490,7 @@ func (c *checker) space() {
 	durable := c.db.durable
 	c.db.unlockUnless(c.tx.writable)
 	switch {
+	case c.db.noBooks: // logOnDisk says why
 	case c.tx.writable:
 		for _, f := range freed {
 			a.others = append(a.others, f.run)

@@ -19,6 +19,7 @@ type DB struct {
 	name     string
 	opts     Options
 	readOnly bool
+	noBooks  bool // read-only, and the free log could not be read
 	onDisk   bool // the file has a device below it, so room ahead of need pays
 	file     backing.File
 	pageSize int
@@ -95,7 +96,7 @@ type retiredMapping struct {
 // and the free list, not the size of the store.
 //
 // Errors: ErrTimeout; ErrInvalid for a file that is no folio store; ErrVersionMismatch;
-// ErrCorrupt if no whole state is found; those of opening, locking and flushing the file. The
+// ErrCorrupt if no whole state is found or, unless ReadOnly, its list of free pages is damaged; those of opening, locking and flushing the file. The
 // file is left untouched then.
 func Open(path string, mode os.FileMode, options *Options) (*DB, error) {
 	opts := options.withDefaults()

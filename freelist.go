@@ -535,13 +535,16 @@ func (l *freeLog) outgrown(pageSize int) bool {
 	return len(l.chain) == 0 || l.records-l.snapshot > max(l.snapshot, 4*pageSize) || len(l.chain) > 64 && l.records < len(l.chain)*pageSize/4
 }
 
-// A logReplay applies a chain to an empty set.
-type logReplay struct {
-	free *runSet
-	hwm  uint32
+// A logVisitor takes the records of a page of the free log in order.
+type logVisitor interface {
+	// mark takes a logReset or a logHwm.
+	mark(tag byte, hwm uint64) error
+	// runs takes the runs of a logFree or a logAlloc one by one.
+	run(tag byte, r run) error
 }
 
-func (l *logReplay) apply(p page) error {
+// readRecords gives v the records of a page of the free log.
+func readRecords(p page, v logVisitor) error {
 	end := int(le.Uint32(p[8:]))
 	if end < logRecords || end > len(p) {
 		return fmt.Errorf("free log: records end at %d", end)
@@ -549,7 +552,7 @@ func (l *logReplay) apply(p page) error {
 	b := p[logRecords:end]
 	for len(b) > 0 {
 		tag := b[0]
-		v, n := binary.Uvarint(b[1:])
+		k, n := binary.Uvarint(b[1:])
 		if n <= 0 {
 			return errLogNumber
 		}
@@ -557,9 +560,9 @@ func (l *logReplay) apply(p page) error {
 		var err error
 		switch tag {
 		case logReset, logHwm:
-			err = l.mark(tag, v)
+			err = v.mark(tag, k)
 		case logFree, logAlloc:
-			b, err = l.runs(tag, v, b)
+			b, err = readRuns(tag, k, b, v)
 		default:
 			err = fmt.Errorf("free log: record %d", tag)
 		}
@@ -572,24 +575,8 @@ func (l *logReplay) apply(p page) error {
 
 var errLogNumber = errors.New("free log: number cut off or too large")
 
-func (l *logReplay) mark(tag byte, v uint64) error {
-	if v < 2 || v >= dirtyBit {
-		return fmt.Errorf("free log: high-water mark %d", v)
-	}
-	hwm := uint32(v)
-	switch {
-	case tag == logReset:
-		l.free = newRunSet()
-	case hwm > l.hwm:
-		l.free.add(run{l.hwm, hwm - l.hwm})
-	case hwm < l.hwm && !l.free.remove(run{hwm, l.hwm - hwm}):
-		return fmt.Errorf("free log: high-water mark lowered to %d past pages in use", hwm)
-	}
-	l.hwm = hwm
-	return nil
-}
-
-func (l *logReplay) runs(tag byte, k uint64, b []byte) ([]byte, error) {
+// readRuns gives v the k runs at the beginning of b, and returns what follows them.
+func readRuns(tag byte, k uint64, b []byte, v logVisitor) ([]byte, error) {
 	if k > uint64(len(b)) {
 		return b, errLogNumber
 	}
@@ -609,18 +596,49 @@ func (l *logReplay) runs(tag byte, k uint64, b []byte) ([]byte, error) {
 		}
 		start := end + gap
 		end = start + length
-		if start < 2 || end > uint64(l.hwm) {
-			return b, fmt.Errorf("free log: pages %d to %d of %d", start, end, l.hwm)
+		if start < 2 || end > maxPgno {
+			return b, fmt.Errorf("free log: pages %d to %d", start, end)
 		}
-		r := run{uint32(start), uint32(length)}
-		switch {
-		case tag == logFree && l.free.overlaps(r):
-			return b, fmt.Errorf("free log: pages from %d freed twice", r.start)
-		case tag == logFree:
-			l.free.add(r)
-		case !l.free.remove(r):
-			return b, fmt.Errorf("free log: pages from %d allocated twice", r.start)
+		if err := v.run(tag, run{uint32(start), uint32(length)}); err != nil {
+			return b, err
 		}
 	}
 	return b, nil
+}
+
+// A logReplay applies a chain to an empty set.
+type logReplay struct {
+	free *runSet
+	hwm  uint32
+}
+
+func (l *logReplay) mark(tag byte, v uint64) error {
+	if v < 2 || v >= dirtyBit {
+		return fmt.Errorf("free log: high-water mark %d", v)
+	}
+	hwm := uint32(v)
+	switch {
+	case tag == logReset:
+		l.free = newRunSet()
+	case hwm > l.hwm:
+		l.free.add(run{l.hwm, hwm - l.hwm})
+	case hwm < l.hwm && !l.free.remove(run{hwm, l.hwm - hwm}):
+		return fmt.Errorf("free log: high-water mark lowered to %d past pages in use", hwm)
+	}
+	l.hwm = hwm
+	return nil
+}
+
+func (l *logReplay) run(tag byte, r run) error {
+	switch {
+	case r.end() > l.hwm:
+		return fmt.Errorf("free log: pages %d to %d of %d", r.start, r.end(), l.hwm)
+	case tag == logFree && l.free.overlaps(r):
+		return fmt.Errorf("free log: pages from %d freed twice", r.start)
+	case tag == logFree:
+		l.free.add(r)
+	case !l.free.remove(r):
+		return fmt.Errorf("free log: pages from %d allocated twice", r.start)
+	}
+	return nil
 }

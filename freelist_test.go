@@ -26,14 +26,14 @@ func FuzzFreelist(f *testing.F) {
 			return
 		}
 		replay := logReplay{free: newRunSet(), hwm: metaPages}
-		if replay.apply(logOf(records)) != nil {
+		if readRecords(logOf(records), &replay) != nil {
 			return
 		}
 		checkRuns(t, replay.free, replay.hwm)
 		_, again := encodeLogSnapshot(minPageSize, replay.hwm, replay.free.runs())
 		second := logReplay{free: newRunSet(), hwm: metaPages}
 		for _, p := range again {
-			if err := second.apply(p); err != nil {
+			if err := readRecords(p, &second); err != nil {
 				t.Fatalf("a snapshot of it: %v", err)
 			}
 		}

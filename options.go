@@ -21,6 +21,12 @@ type Options struct {
 	// opens share. The file must exist.
 	ReadOnly bool
 
+	// Previous, with ReadOnly, opens the state of the older of the two metas: the one before
+	// the last that was made durable. Pages of it may have been used again since; reading
+	// those gives ErrCorrupt. After a proper close both metas are of one state, and so is what
+	// is opened. If there is no older meta that is valid, Open returns ErrCorrupt.
+	Previous bool
+
 	// Timeout is how long Open waits for the file lock that another process, or another DB
 	// of this one, holds; past it Open returns ErrTimeout. The default 0 waits for ever.
 	Timeout time.Duration

@@ -15,6 +15,7 @@ import (
 //   - A meta is trusted if it is marked clean, or flushed before it was written, or all pages
 //     with a birth above its base verify.
 //   - Recovery writes nothing but the metas of a file that never got beyond its creation.
+//   - A damaged free log forbids writing, for nobody knows where; reading needs none.
 
 // recover opens the file that db is on.
 func (db *DB) recover() error {
@@ -46,6 +47,9 @@ func (db *DB) recover() error {
 		}
 	}
 	at, err := db.choose(slots, size)
+	if db.opts.Previous {
+		at, err = db.previous(slots, size)
+	}
 	if err != nil {
 		return err
 	}
@@ -169,6 +173,21 @@ func (db *DB) choose(slots [2]slot, size int64) (int, error) {
 		return 0, &CorruptError{Pgno: corrupt.Pgno, Reason: err.Error()}
 	}
 	return 0, &CorruptError{Pgno: uint32(first), Reason: err.Error()}
+}
+
+// previous returns the slot of the older meta, whatever has become of its pages.
+func (db *DB) previous(slots [2]slot, size int64) (int, error) {
+	if !db.readOnly {
+		return 0, fmt.Errorf("the previous state opens with ReadOnly only")
+	}
+	at := 1 - newerSlot(slots)
+	switch s := slots[at]; {
+	case s.err != nil:
+		return 0, corruptf(uint32(at), "there is no previous state: %v", s.err)
+	case size < s.meta.length():
+		return 0, corruptf(uint32(size/int64(s.meta.pageSize)), "the file ends here, %d pages belong to the previous state", s.meta.hwm)
+	}
+	return at, nil
 }
 
 // trust returns why a valid meta's state is not to be used, nil if it is.
@@ -318,8 +337,13 @@ func (db *DB) start(m meta, at int, next uint64, size int64) error {
 	db.seed, db.created, db.slot, db.next, db.ended = m.seed, m.created, at, next, next-1
 	db.size = size
 	free, log, err := db.replayLog(m)
-	if err != nil {
+	if err != nil && !db.readOnly {
 		return err
+	}
+	if err != nil {
+		// Whoever only reads need not know what is free.
+		db.opts.Logger.Warn("folio: opened without the free log", "path", db.name, "err", err)
+		free, db.noBooks = newRunSet(), true
 	}
 	if err := db.remap(); err != nil {
 		return err
@@ -348,7 +372,7 @@ func (db *DB) replayLog(m meta) (*runSet, freeLog, error) {
 	}
 	replay := logReplay{free: newRunSet(), hwm: metaPages}
 	for _, c := range pages {
-		if err := replay.apply(c.p); err != nil {
+		if err := readRecords(c.p, &replay); err != nil {
 			return nil, l, corruptf(c.r.pgno, "%v", err)
 		}
 		l.chain = append(l.chain, c.r)

@@ -1,0 +1,148 @@
+package folio_test
+
+import (
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/foliokv/folio"
+	"github.com/foliokv/folio/internal/foliotest"
+)
+
+// crashed returns the bytes of a store of n commits, each of one pair, as a killed process
+// leaves them.
+func crashed(t *testing.T, n int) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store")
+	db, err := folio.Open(path, 0o600, nil)
+	must(t, err)
+	defer db.Close()
+	for i := range n {
+		fillOne(t, db, i)
+	}
+	data, err := os.ReadFile(path)
+	must(t, err)
+	return data
+}
+
+func fillOne(t *testing.T, db *folio.DB, i int) {
+	t.Helper()
+	update(t, db, func(b *folio.Bucket) error { return b.Put(foliotest.Key(i), value(i, 50)) })
+}
+
+func TestPreviousOpensTheStateBefore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	must(t, os.WriteFile(path, crashed(t, 200), 0o600))
+	for _, c := range []struct {
+		previous bool
+		want     uint64
+	}{{false, 200}, {true, 199}} {
+		db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Previous: c.previous})
+		must(t, err)
+		view(t, db, func(b *folio.Bucket) error {
+			if n := b.Count(); n != c.want {
+				t.Errorf("previous %t: %d pairs, want %d", c.previous, n, c.want)
+			}
+			return nil
+		})
+		must(t, db.Close())
+	}
+	if _, err := folio.Open(path, 0, &folio.Options{Previous: true}); err == nil {
+		t.Error("the previous state opens for writing")
+	}
+}
+
+func TestPreviousWithoutOlderMeta(t *testing.T) {
+	data := crashed(t, 200)
+	in, err := inspected(t, data)
+	must(t, err)
+	clear(data[(1-in.State())*salvagePage:][:salvagePage])
+	path := filepath.Join(t.TempDir(), "store")
+	must(t, os.WriteFile(path, data, 0o600))
+	if _, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Previous: true}); !errors.Is(err, folio.ErrCorrupt) {
+		t.Errorf("without an older meta: %v", err)
+	}
+}
+
+// inspected returns an Inspector of a file with these bytes.
+func inspected(t *testing.T, data []byte) (*folio.Inspector, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store")
+	must(t, os.WriteFile(path, data, 0o600))
+	in, err := folio.Inspect(path, nil)
+	if err == nil {
+		t.Cleanup(func() { in.Close() })
+	}
+	return in, err
+}
+
+// A store whose free log is damaged opens for reading only, and Check says what is wrong.
+func TestDamagedFreeLogLeavesReading(t *testing.T) {
+	store := salvageStore{fill: func(t *testing.T, db *folio.DB, _ *rand.Rand) { fill(t, db, 1000, 100); fill(t, db, 1000, 90) }}
+	data, want := store.made(t, nil)
+	for _, pgno := range pagesOf(t, data, folio.FreeLogPage) {
+		data[pgno*salvagePage+100] ^= 1
+	}
+	path := filepath.Join(t.TempDir(), "store")
+	must(t, os.WriteFile(path, data, 0o600))
+	if _, err := folio.Open(path, 0, nil); !errors.Is(err, folio.ErrCorrupt) {
+		t.Errorf("it opens for writing: %v", err)
+	}
+	db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true})
+	must(t, err)
+	if got := contentOf(t, db); !maps.Equal(got, want) {
+		t.Error("the content is another one")
+	}
+	if err := foliotest.Check(db); !errors.Is(err, folio.ErrCorrupt) {
+		t.Errorf("check finds %v", err)
+	}
+	must(t, db.Close())
+}
+
+func TestInspectorDescribesEveryPage(t *testing.T) {
+	data, want := smallStore(t)
+	in, err := inspected(t, data)
+	must(t, err)
+	m, err := in.Map(t.Context(), folio.MapOptions{})
+	must(t, err)
+	entries := 0
+	for pgno := range in.Pages() {
+		info, err := in.Page(uint32(pgno))
+		must(t, err)
+		switch kind := m.Kinds[pgno]; kind {
+		case folio.FreePage:
+			if !info.Free || !info.FreeKnown {
+				t.Errorf("page %d is free, but described as %+v", pgno, info)
+			}
+			continue
+		case folio.ExtentPage:
+			if info.Kind != folio.UnknownPage {
+				t.Errorf("page %d of an extent is described as %v", pgno, info.Kind)
+			}
+		default:
+			if info.Kind != kind || info.Err != nil || info.Free {
+				t.Errorf("page %d, %v, is described as %+v", pgno, kind, info)
+			}
+		}
+		if info.Kind != folio.LeafPage {
+			continue
+		}
+		for _, e := range info.Entries {
+			if e.Inline != nil {
+				entries += len(e.Inline.Entries)
+			} else if e.Bucket == nil {
+				entries++
+			}
+		}
+	}
+	if entries != len(want) {
+		t.Errorf("%d pairs described, want %d", entries, len(want))
+	}
+	metas := in.Metas()
+	if m := metas[in.State()]; m.Err != nil || !m.Clean || m.PageSize != salvagePage || m.Pages != in.Pages() || m.Txid != metas[1-in.State()].Txid {
+		t.Errorf("metas: %+v", metas)
+	}
+}
