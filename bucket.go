@@ -532,10 +532,7 @@ func (b *Bucket) carry(key []byte, dst *Bucket) error {
 	if i, _, err = p.search(key, b.tx); err != nil {
 		return b.tx.fail(err)
 	}
-	if p.isLong(i) {
-		_, e := p.longKey(i)
-		b.tx.freeExtent(e)
-	}
+	b.tx.freeLongKey(p, i)
 	p.remove(i, i+1)
 	b.addCounts(path, -1)
 	b.shrunk = true

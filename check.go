@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -63,8 +64,41 @@ type checker struct {
 	report func(error)
 	used   []uint64 // a bit for each page that is in use
 	sums   []uint64 // if not nil, a sum over each sumPages pages that are in use
+	nested []nestedRoot
 	hwm    uint32
 	done   int64
+}
+
+// A nestedRoot is a bucket that is still to be checked. Buckets may nest deeper, in a damaged
+// file, than a stack would bear.
+type nestedRoot struct {
+	root  ref
+	at    *place
+	birth uint64 // of the page that its header stands in
+}
+
+// A place is a bucket on the way to what is being checked.
+type place struct {
+	up   *place
+	name string
+}
+
+// String returns the path for a finding: the names of the innermost buckets.
+func (at *place) String() string {
+	const most = 8
+	var names []string
+	for ; at != nil; at = at.up {
+		if len(names) == most {
+			names = append(names, "...")
+			break
+		}
+		names = append(names, strconv.Quote(at.name))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Reverse(names)
+	return "bucket " + strings.Join(names, ": ") + ": "
 }
 
 // sumPages is the number of pages that share a sum, and a word of the bitmap.
@@ -100,7 +134,13 @@ func (c *checker) run() (err error) {
 // walk visits the whole tree.
 func (c *checker) walk() error {
 	c.cover(c.tx.hwm)
-	c.tree(c.tx.root.root, nil, noParent, nil, nil)
+	c.bucket(c.tx.root.root, nil, mask48)
+	for len(c.nested) > 0 && c.ctx.Err() == nil {
+		last := len(c.nested) - 1
+		n := c.nested[last]
+		c.nested = c.nested[:last]
+		c.tree(n.root, n.at, parent{-1, n.birth}, nil, nil)
+	}
 	return c.ctx.Err()
 }
 
@@ -117,26 +157,19 @@ func (c *checker) sum(pgno uint32, b []byte) {
 }
 
 // find reports damage of a page, and the bucket where it is.
-func (c *checker) find(pgno uint32, path []string, format string, args ...any) {
-	where := ""
-	for _, name := range path {
-		where += strconv.Quote(name) + ": "
-	}
-	if where != "" {
-		where = "bucket " + where
-	}
-	c.report(&CorruptError{Pgno: pgno, Reason: where + fmt.Sprintf(format, args...)})
+func (c *checker) find(pgno uint32, at *place, format string, args ...any) {
+	c.report(&CorruptError{Pgno: pgno, Reason: at.String() + fmt.Sprintf(format, args...)})
 }
 
 // mark notes that a run of pages is in use and tells whether it was not yet.
-func (c *checker) mark(pgno, n uint32, path []string) bool {
+func (c *checker) mark(pgno, n uint32, at *place) bool {
 	if pgno < metaPages || uint64(pgno)+uint64(n) > uint64(c.hwm) {
-		c.find(pgno, path, "%d pages referred to, outside the %d pages of the state", n, c.hwm)
+		c.find(pgno, at, "%d pages referred to, outside the %d pages of the state", n, c.hwm)
 		return false
 	}
 	for i := pgno; i < pgno+n; i++ {
 		if c.isUsed(i) {
-			c.find(i, path, "is in use twice")
+			c.find(i, at, "is in use twice")
 			return false
 		}
 		c.used[i/64] |= 1 << (i % 64)
@@ -228,64 +261,71 @@ func (c *checker) oneBitWrong(slot int) bool {
 	return false
 }
 
-// noParent stands for the parent of a root: any level and birth will do.
-var noParent = parent{level: -1, birth: mask48}
-
 // A parent is what a child must agree with.
 type parent struct {
 	level int // that the child must have, -1: any
 	birth uint64
 }
 
-// tree checks the page of r and all below it, where keys must be in [lo, hi).
-func (c *checker) tree(r ref, path []string, up parent, lo, hi []byte) {
-	if r.pgno == 0 || c.ctx.Err() != nil {
+// bucket has the bucket with this root checked, whose header stands in a page of this birth.
+func (c *checker) bucket(root ref, at *place, birth uint64) {
+	if c.claim(root, at) {
+		c.nested = append(c.nested, nestedRoot{root, at, birth})
+	}
+}
+
+// claim marks the page of r and tells whether it is to be visited.
+func (c *checker) claim(r ref, at *place) bool {
+	return r.dirty() || r.pgno != 0 && c.mark(r.pgno, 1, at)
+}
+
+// tree checks the page of r, which is claimed, and all of its bucket below it, where keys must
+// be in [lo, hi).
+func (c *checker) tree(r ref, at *place, up parent, lo, hi []byte) {
+	if c.ctx.Err() != nil {
 		return
 	}
-	p, birth := c.read(r, path)
+	p, birth := c.read(r, at)
 	if p == nil {
 		return
 	}
 	switch {
 	case up.level >= 0 && p.level() != up.level:
-		c.find(r.pgno, path, "level %d below a page of level %d", p.level(), up.level+1)
+		c.find(r.pgno, at, "level %d below a page of level %d", p.level(), up.level+1)
 		return
 	case birth > up.birth:
-		c.find(r.pgno, path, "birth %d is younger than its parent's, %d", birth, up.birth)
+		c.find(r.pgno, at, "birth %d is younger than its parent's, %d", birth, up.birth)
 	}
 	if n := p.total(); n != r.count {
-		c.find(r.pgno, path, "%d entries below, the parent says %d", n, r.count)
+		c.find(r.pgno, at, "%d entries below, the parent says %d", n, r.count)
 	}
 	if p.count() == 0 && !c.tx.writable {
-		c.find(r.pgno, path, "has no entries")
+		c.find(r.pgno, at, "has no entries")
 	}
-	c.cells(r.pgno, p, path)
-	c.entries(r.pgno, p, path, parent{p.level() - 1, birth}, lo, hi)
+	c.cells(r.pgno, p, at)
+	c.entries(r.pgno, p, at, parent{p.level() - 1, birth}, lo, hi)
 }
 
 // read returns the page of r if it is sound enough to look into.
-func (c *checker) read(r ref, path []string) (page, uint64) {
+func (c *checker) read(r ref, at *place) (page, uint64) {
 	if r.dirty() {
 		if !c.tx.writable {
-			c.find(0, path, "refers to a page that is not in the file, %#x", r.pgno)
+			c.find(0, at, "refers to a page that is not in the file, %#x", r.pgno)
 			return nil, 0
 		}
 		return c.db.dirty.at(r.pgno).buf, mask48
 	}
-	if !c.mark(r.pgno, 1, path) {
-		return nil, 0
-	}
 	p := make(page, c.db.pageSize)
 	if err := readFull(c.db.file, p, int64(r.pgno)<<c.db.shift); err != nil {
-		c.find(r.pgno, path, "cannot be read: %v", err)
+		c.find(r.pgno, at, "cannot be read: %v", err)
 		return nil, 0
 	}
 	if err := verifyPage(c.db.seed, r, p); err != nil {
-		c.damage(err, path)
+		c.damage(err, at)
 		return nil, 0
 	}
 	if err := p.validate(); err != nil {
-		c.find(r.pgno, path, "%v", err)
+		c.find(r.pgno, at, "%v", err)
 		return nil, 0
 	}
 	c.sum(r.pgno, p)
@@ -293,17 +333,17 @@ func (c *checker) read(r ref, path []string) (page, uint64) {
 }
 
 // damage reports an error of a page with its bucket.
-func (c *checker) damage(err error, path []string) {
+func (c *checker) damage(err error, at *place) {
 	var e *CorruptError
 	if errors.As(err, &e) {
-		c.find(e.Pgno, path, "%s", e.Reason)
+		c.find(e.Pgno, at, "%s", e.Reason)
 		return
 	}
 	c.report(err)
 }
 
 // cells checks that the cells of a page do not overlap and that its garbage is what is left.
-func (c *checker) cells(pgno uint32, p page, path []string) {
+func (c *checker) cells(pgno uint32, p page, at *place) {
 	type span struct{ from, to int }
 	spans := make([]span, p.count())
 	size := 0
@@ -315,17 +355,17 @@ func (c *checker) cells(pgno uint32, p page, path []string) {
 	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
 	for i := 1; i < len(spans); i++ {
 		if spans[i].from < spans[i-1].to {
-			c.find(pgno, path, "cells at %d and %d overlap", spans[i-1].from, spans[i].from)
+			c.find(pgno, at, "cells at %d and %d overlap", spans[i-1].from, spans[i].from)
 			return
 		}
 	}
 	if want := len(p) - p.cellStart() - size; p.garbage() != want {
-		c.find(pgno, path, "%d garbage bytes, the header says %d", want, p.garbage())
+		c.find(pgno, at, "%d garbage bytes, the header says %d", want, p.garbage())
 	}
 }
 
 // entries checks the keys of a page and what they lead to.
-func (c *checker) entries(pgno uint32, p page, path []string, up parent, lo, hi []byte) {
+func (c *checker) entries(pgno uint32, p page, at *place, up parent, lo, hi []byte) {
 	prev := lo
 	first := 0
 	if p.level() > 0 {
@@ -333,27 +373,27 @@ func (c *checker) entries(pgno uint32, p page, path []string, up parent, lo, hi 
 	}
 	keys := make([][]byte, p.count())
 	for i := first; i < p.count(); i++ {
-		key, err := c.key(p, i, path, up)
+		key, err := c.key(p, i, at, up)
 		if err != nil {
-			c.damage(err, path)
+			c.damage(err, at)
 			return
 		}
 		keys[i] = key
 		switch {
 		case i == first && p.level() == 0 && lo != nil && bytes.Compare(key, lo) < 0,
 			i == first && p.level() > 0 && lo != nil && bytes.Compare(key, lo) <= 0:
-			c.find(pgno, path, "key %q in slot %d is below the page's separator", clip(key), i)
+			c.find(pgno, at, "key %q in slot %d is below the page's separator", clip(key), i)
 		case i > first && bytes.Compare(key, prev) <= 0:
-			c.find(pgno, path, "key %q in slot %d is not above the one before it", clip(key), i)
+			c.find(pgno, at, "key %q in slot %d is not above the one before it", clip(key), i)
 		case !below(key, hi):
-			c.find(pgno, path, "key %q in slot %d is not below the next separator", clip(key), i)
+			c.find(pgno, at, "key %q in slot %d is not below the next separator", clip(key), i)
 		}
-		c.slotOf(pgno, p, i, key, path)
+		c.slotOf(pgno, p, i, key, at)
 		prev = key
 	}
 	for i := range p.count() {
 		if p.level() == 0 {
-			c.payload(pgno, p, i, append(path[:len(path):len(path)], string(clip(keys[i]))), path, up)
+			c.payload(pgno, p, i, keys[i], at, up)
 			continue
 		}
 		l, h := lo, hi
@@ -363,32 +403,34 @@ func (c *checker) entries(pgno uint32, p page, path []string, up parent, lo, hi 
 		if i+1 < p.count() {
 			h = keys[i+1]
 		}
-		c.tree(p.ref(i), path, up, l, h)
+		if r := p.ref(i); c.claim(r, at) {
+			c.tree(r, at, up, l, h)
+		}
 	}
 }
 
 // slotOf checks that prefix and head are those of the key.
-func (c *checker) slotOf(pgno uint32, p page, i int, key []byte, path []string) {
+func (c *checker) slotOf(pgno uint32, p page, i int, key []byte, at *place) {
 	pl := p.prefixLen()
 	if len(key) < pl || !bytes.Equal(key[:pl], p[headerSize:headerSize+pl]) {
-		c.find(pgno, path, "key %q in slot %d lacks the page's prefix", clip(key), i)
+		c.find(pgno, at, "key %q in slot %d lacks the page's prefix", clip(key), i)
 		return
 	}
 	if h := le.Uint32(p.slot(i)); h != head(key[pl:]) {
-		c.find(pgno, path, "head of slot %d is %#x, its key's is %#x", i, h, head(key[pl:]))
+		c.find(pgno, at, "head of slot %d is %#x, its key's is %#x", i, h, head(key[pl:]))
 	}
 }
 
 func clip(key []byte) []byte { return key[:min(len(key), 40)] }
 
 // key returns the whole key in slot i and checks the extent of a long one.
-func (c *checker) key(p page, i int, path []string, up parent) ([]byte, error) {
+func (c *checker) key(p page, i int, at *place, up parent) ([]byte, error) {
 	if !p.isLong(i) {
 		return p.storedKey(i), nil
 	}
 	inline, e := p.longKey(i)
 	var key []byte
-	if !c.extent(e, path, up, func(b []byte) { key = append(key, b...) }) {
+	if !c.extent(e, at, up, func(b []byte) { key = append(key, b...) }) {
 		return nil, corruptf(e.pgno, "the key in slot %d of page %d is lost", i, p.pgno())
 	}
 	key = key[:e.length]
@@ -400,11 +442,11 @@ func (c *checker) key(p page, i int, path []string, up parent) ([]byte, error) {
 
 // extent checks the pages of an extent and tells whether they are sound. visit, if not nil,
 // sees them.
-func (c *checker) extent(e extent, path []string, up parent, visit func(b []byte)) bool {
+func (c *checker) extent(e extent, at *place, up parent, visit func(b []byte)) bool {
 	if e.birth > up.birth {
-		c.find(e.pgno, path, "birth %d of the extent is younger than its page's, %d", e.birth, up.birth)
+		c.find(e.pgno, at, "birth %d of the extent is younger than its page's, %d", e.birth, up.birth)
 	}
-	if !c.mark(e.pgno, e.pages(c.db.pageSize), path) {
+	if !c.mark(e.pgno, e.pages(c.db.pageSize), at) {
 		return false
 	}
 	err := c.db.verifyExtent(e, func(pgno uint32, b []byte) error {
@@ -415,25 +457,25 @@ func (c *checker) extent(e extent, path []string, up parent, visit func(b []byte
 		return c.ctx.Err()
 	})
 	if err != nil && c.ctx.Err() == nil {
-		c.damage(err, path)
+		c.damage(err, at)
 	}
 	return err == nil
 }
 
-// payload checks what the leaf cell in slot i holds; path is where it stands, and name that
-// with its key.
-func (c *checker) payload(pgno uint32, p page, i int, name, path []string, up parent) {
+// payload checks what the leaf cell in slot i, with this key, holds.
+func (c *checker) payload(pgno uint32, p page, i int, key []byte, at *place, up parent) {
 	switch flags, v := p.payload(i); flags {
 	case cellExtent:
-		c.extent(getExtent(v), path, up, nil)
+		c.extent(getExtent(v), at, up, nil)
 	case cellBucket:
+		name := &place{at, string(clip(key))}
 		var b Bucket
 		if err := b.setHeader(v); err != nil {
 			c.find(pgno, name, "%v", err)
 			return
 		}
 		if b.inline == nil {
-			c.tree(b.root, name, parent{-1, up.birth}, nil, nil)
+			c.bucket(b.root, name, up.birth)
 			if b.root.pgno == 0 && b.root.count != 0 {
 				c.find(pgno, name, "an empty bucket with a count of %d", b.root.count)
 			}

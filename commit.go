@@ -435,6 +435,7 @@ type sealer struct {
 	log   *freeLog          // the new one
 	old   []freedRun        // pages of the old one that go
 	out   []pageWrite
+	uses  []useChange // to be undone if the group fails
 }
 
 func newSealer(db *DB, g *group) *sealer {
@@ -488,6 +489,9 @@ func (s *sealer) run(withLog bool) error {
 	}
 	s.number(extra)
 	s.changeDelta()
+	if err := s.changeInUse(extra); err != nil {
+		return err
+	}
 	if withLog {
 		if err := s.writeLog(); err != nil {
 			return err
@@ -578,6 +582,44 @@ func (s *sealer) changeDelta() {
 	for _, r := range s.runs {
 		d.alloc(r)
 	}
+}
+
+// changeInUse tells inUse what the group allocates and frees; the last extra pages of the runs
+// are not of the tree. A page that is freed and not in use is one that two places of a damaged
+// file refer to: to free it twice would make a free log that cannot be read.
+func (s *sealer) changeInUse(extra int) error {
+	tree := slices.Clone(s.runs)
+	if extra > 0 {
+		tree[len(tree)-1].n -= uint32(extra)
+	}
+	for _, rs := range [][]run{s.group.allocs, tree} {
+		for _, r := range rs {
+			if err := s.use(r, true); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range s.group.freed {
+		if err := s.use(r.run, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sealer) use(r run, in bool) error {
+	if !s.db.inUse.has(r, !in) {
+		return corruptf(r.start, "two places refer to it, or it is both free and in use")
+	}
+	s.db.inUse.set(r, in)
+	s.uses = append(s.uses, useChange{r, in})
+	return nil
+}
+
+// A useChange is a run that inUse was told of.
+type useChange struct {
+	run
+	in bool
 }
 
 // writeLog makes the free log say what is free in the state being sealed. The last page
@@ -793,6 +835,9 @@ func (s *sealer) settle(needed []uint64) {
 func (s *sealer) undo() {
 	db := s.db
 	db.delta.reset(s.mark)
+	for _, u := range slices.Backward(s.uses) {
+		db.inUse.set(u.run, !u.in)
+	}
 	db.alloc.giveBack(s.runs)
 	if s.group.last == 0 {
 		return

@@ -55,6 +55,7 @@ type writer struct {
 	flight  uint64
 	log     freeLog
 	delta   delta
+	inUse   pageSet // pages that the newest sealed state reaches, except those of the free log
 	group   *group
 	active  *Tx
 	next    uint64 // id of the next write transaction

@@ -156,6 +156,34 @@ type pendingRun struct {
 	freed uint64
 }
 
+// A pageSet is a set of pages as a bitmap.
+type pageSet struct{ words []uint64 }
+
+// has tells whether all pages of r, or none of them, are in the set: in is what is asked for.
+func (s *pageSet) has(r run, in bool) bool {
+	for i := r.start; i < r.end(); i++ {
+		w := i / 64
+		if is := int(w) < len(s.words) && s.words[w]>>(i%64)&1 != 0; is != in {
+			return false
+		}
+	}
+	return true
+}
+
+// set puts the pages of r into the set, or takes them out.
+func (s *pageSet) set(r run, in bool) {
+	if n := int(r.end()/64) + 1; n > len(s.words) {
+		s.words = append(s.words, make([]uint64, n-len(s.words))...)
+	}
+	for i := r.start; i < r.end(); i++ {
+		if in {
+			s.words[i/64] |= 1 << (i % 64)
+		} else {
+			s.words[i/64] &^= 1 << (i % 64)
+		}
+	}
+}
+
 // An allocator is the space of the file in memory. The writer's mutex guards it.
 type allocator struct {
 	free     *runSet

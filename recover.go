@@ -198,8 +198,8 @@ func (db *DB) trust(m meta, size int64) error {
 	if m.flags&(metaClean|metaFlushed) != 0 {
 		return nil
 	}
-	v := &verifier{db: db, m: m, buf: make([]byte, db.pageSize)}
-	if err := v.tree(m.root, -1); err != nil {
+	v := &verifier{db: db, m: m}
+	if err := v.buckets(); err != nil {
 		return err
 	}
 	return v.freeLog(m.log)
@@ -222,10 +222,10 @@ func (db *DB) checkFeatures(s slot) error {
 
 // A verifier compares the pages that a flush covered with their refs.
 type verifier struct {
-	db   *DB
-	m    meta
-	buf  page
-	seen uint64 // pages visited; more than the file has is a cycle
+	db    *DB
+	m     meta
+	roots []ref  // of buckets still to be visited; a damaged file may nest them without end
+	seen  uint64 // pages met; more than the file has is a cycle
 }
 
 // fresh tells whether a page may be one that the last flush did not bring to the disk. What is
@@ -235,9 +235,6 @@ func (v *verifier) fresh(birth uint64) bool { return birth > v.m.base }
 // read reads and verifies a page past the page cache.
 func (v *verifier) read(r ref) (page, error) {
 	db := v.db
-	if v.seen++; v.seen > uint64(v.m.hwm) {
-		return nil, corruptf(r.pgno, "more pages than the file has")
-	}
 	if r.pgno < metaPages || r.pgno >= v.m.hwm {
 		return nil, corruptf(r.pgno, "referred to, outside the %d pages of the state", v.m.hwm)
 	}
@@ -259,10 +256,44 @@ func (v *verifier) drop(off, n int64) error {
 	return v.db.file.DropCache(off, n)
 }
 
-func (v *verifier) tree(r ref, level int) error {
+// meet tells whether the page of r is to be visited.
+func (v *verifier) meet(r ref) (bool, error) {
 	if r.pgno == 0 || !v.fresh(r.birth) {
-		return nil
+		return false, nil
 	}
+	return true, v.count(r.pgno, 1)
+}
+
+func (v *verifier) count(pgno, n uint32) error {
+	if v.seen += uint64(n); v.seen > uint64(v.m.hwm) {
+		return corruptf(pgno, "more pages than the file has")
+	}
+	return nil
+}
+
+// buckets verifies the trees of all buckets. It holds one page of each level, and the roots
+// still to be visited.
+func (v *verifier) buckets() error {
+	err := v.bucket(v.m.root)
+	for err == nil && len(v.roots) > 0 {
+		last := len(v.roots) - 1
+		r := v.roots[last]
+		v.roots = v.roots[:last]
+		err = v.tree(r, -1)
+	}
+	return err
+}
+
+func (v *verifier) bucket(root ref) error {
+	visit, err := v.meet(root)
+	if visit {
+		v.roots = append(v.roots, root)
+	}
+	return err
+}
+
+// tree verifies the page of r, which was met, and what is below it in its bucket.
+func (v *verifier) tree(r ref, level int) error {
 	p, err := v.read(r)
 	if err != nil {
 		return err
@@ -279,7 +310,7 @@ func (v *verifier) tree(r ref, level int) error {
 			err = v.extent(e)
 		}
 		if err == nil && p.level() > 0 {
-			err = v.tree(p.ref(i), p.level()-1)
+			err = v.child(p.ref(i), p.level()-1)
 		} else if err == nil {
 			err = v.payload(p, i)
 		}
@@ -290,12 +321,20 @@ func (v *verifier) tree(r ref, level int) error {
 	return nil
 }
 
+func (v *verifier) child(r ref, level int) error {
+	visit, err := v.meet(r)
+	if !visit || err != nil {
+		return err
+	}
+	return v.tree(r, level)
+}
+
 func (v *verifier) payload(p page, i int) error {
 	switch flags, b := p.payload(i); flags {
 	case cellExtent:
 		return v.extent(getExtent(b))
 	case cellBucket:
-		return v.tree(getRef(b), -1)
+		return v.bucket(getRef(b))
 	}
 	return nil
 }
@@ -305,8 +344,8 @@ func (v *verifier) extent(e extent) error {
 		return nil
 	}
 	n := e.pages(v.db.pageSize)
-	if v.seen += uint64(n); v.seen > uint64(v.m.hwm) {
-		return corruptf(e.pgno, "more pages than the file has")
+	if err := v.count(e.pgno, n); err != nil {
+		return err
 	}
 	if uint64(e.pgno)+uint64(n) > uint64(v.m.hwm) {
 		return corruptf(e.pgno, "extent of %d pages outside the %d pages of the state", n, v.m.hwm)
@@ -318,7 +357,11 @@ func (v *verifier) extent(e extent) error {
 }
 
 func (v *verifier) freeLog(r ref) error {
-	for r.pgno != 0 && v.fresh(r.birth) {
+	for {
+		visit, err := v.meet(r)
+		if !visit || err != nil {
+			return err
+		}
 		p, err := v.read(r)
 		if err != nil {
 			return err
@@ -328,7 +371,6 @@ func (v *verifier) freeLog(r ref) error {
 		}
 		r = getRef(p[headerSize:])
 	}
-	return nil
 }
 
 // start makes db work on the state of m.
@@ -350,10 +392,32 @@ func (db *DB) start(m meta, at int, next uint64, size int64) error {
 	}
 	db.alloc = newAllocator(m.hwm, db.maxPages())
 	db.alloc.free, db.log = free, log
+	if db.inUse, err = pagesInUse(m, free, log.chain); err != nil {
+		return err
+	}
 	s := &snapshot{txid: m.txid, root: m.root, log: m.log, hwm: m.hwm, m: db.m}
 	db.root, db.head, db.durable = m.root, s, s
 	db.published.Store(s)
 	return nil
+}
+
+// pagesInUse returns the pages that are neither free nor of the free log.
+func pagesInUse(m meta, free *runSet, log []ref) (pageSet, error) {
+	var used pageSet
+	used.set(run{metaPages, m.hwm - metaPages}, true)
+	for _, r := range free.runs() {
+		used.set(r, false)
+	}
+	for _, r := range log {
+		if !used.has(run{r.pgno, 1}, true) {
+			return used, corruptf(r.pgno, "of the free log, and free")
+		}
+		used.set(run{r.pgno, 1}, false)
+	}
+	if m.root.pgno != 0 && !used.has(run{m.root.pgno, 1}, true) {
+		return used, corruptf(m.root.pgno, "the root, and free or of the free log")
+	}
+	return used, nil
 }
 
 func (db *DB) maxPages() uint32 {
@@ -399,10 +463,12 @@ type logPage struct {
 // readLog returns the chain of the free log, oldest page first.
 func (db *DB) readLog(m meta) ([]logPage, error) {
 	var pages []logPage
+	met := map[uint32]bool{}
 	for r := m.log; r.pgno != 0; {
-		if r.pgno < metaPages || r.pgno >= m.hwm || len(pages) >= int(m.hwm) {
+		if r.pgno < metaPages || r.pgno >= m.hwm || met[r.pgno] {
 			return nil, corruptf(r.pgno, "free log leads outside the file, or in a circle")
 		}
+		met[r.pgno] = true
 		p := make(page, db.pageSize)
 		if err := readFull(db.file, p, int64(r.pgno)<<db.shift); err != nil {
 			return nil, corruptf(r.pgno, "free log cannot be read: %v", err)

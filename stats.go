@@ -207,36 +207,60 @@ func (b *Bucket) Stats() BucketStats {
 	if b.tx.writable {
 		left += len(b.tx.db.dirty.pages)
 	}
-	s, err := b.stats(&left)
+	s, err := b.stats(left)
 	if err != nil {
 		b.tx.fail(err)
 	}
 	return s
 }
 
-// stats takes the pages it visits off left, as in a damaged file they may lead to each other.
-func (b *Bucket) stats(left *int) (BucketStats, error) {
-	s := BucketStats{BucketN: 1}
+// A statsWalk is one Stats under way.
+type statsWalk struct {
+	left    int // pages that it may visit: in a damaged file they may lead to each other
+	buckets []statsBucket
+}
+
+// A statsBucket is a bucket still to be walked, with the levels above it.
+type statsBucket struct {
+	b     *Bucket
+	above int
+}
+
+func (b *Bucket) stats(left int) (all BucketStats, err error) {
+	w := &statsWalk{left: left, buckets: []statsBucket{{b, 0}}}
+	for err == nil && len(w.buckets) > 0 {
+		last := len(w.buckets) - 1
+		next := w.buckets[last]
+		w.buckets = w.buckets[:last]
+		var s BucketStats
+		s, err = w.bucket(next)
+		all.Add(s)
+	}
+	return all, err
+}
+
+// bucket returns the figures of one bucket, its depth with the levels above it.
+func (w *statsWalk) bucket(at statsBucket) (BucketStats, error) {
+	b := at.b
+	s := BucketStats{BucketN: 1, Depth: at.above}
 	p, err := b.rootPage()
 	if p == nil {
 		return s, err
 	}
+	s.Depth += p.level() + 1
 	if b.inline != nil {
-		s.InlineBucketN, s.KeyN, s.Depth = 1, p.count(), 1
+		s.InlineBucketN, s.KeyN = 1, p.count()
 		s.InlineBucketInuse = len(p)
 		return s, nil
 	}
-	var nested BucketStats
-	err = b.pageStats(p, &s, &nested, left)
-	s.Depth = p.level() + 1
-	depth := s.Depth + nested.Depth
-	s.Add(nested)
-	s.Depth = depth
+	err = w.page(b, p, &s, s.Depth)
 	return s, err
 }
 
-func (b *Bucket) pageStats(p page, s, nested *BucketStats, left *int) error {
-	if *left--; *left < 0 {
+// page adds the figures of a page, and those below it in its bucket, which hangs with all its
+// levels at this depth.
+func (w *statsWalk) page(b *Bucket, p page, s *BucketStats, depth int) error {
+	if w.left--; w.left < 0 {
 		return corruptf(p.pgno(), "a bucket with more pages than the file has")
 	}
 	alloc, inuse, overflow := &s.LeafAlloc, &s.LeafInuse, &s.LeafOverflowN
@@ -263,7 +287,7 @@ func (b *Bucket) pageStats(p page, s, nested *BucketStats, left *int) error {
 		if p.level() > 0 {
 			c, err := b.tx.child(p, i)
 			if err == nil {
-				err = b.pageStats(c, s, nested, left)
+				err = w.page(b, c, s, depth)
 			}
 			if err != nil {
 				return err
@@ -274,28 +298,36 @@ func (b *Bucket) pageStats(p page, s, nested *BucketStats, left *int) error {
 		case cellExtent:
 			addExtent(getExtent(v))
 		case cellBucket:
-			n, err := b.nestedStats(p, i, v, left)
-			if err != nil {
+			if err := w.nested(b, p, i, v, s, depth); err != nil {
 				return err
 			}
-			nested.Add(n)
 		}
 	}
 	return nil
 }
 
-// nestedStats returns the figures of the bucket in slot i of a leaf.
-func (b *Bucket) nestedStats(p page, i int, header []byte, left *int) (BucketStats, error) {
+// nested adds the figures of the bucket in slot i of a leaf, or has it walked later.
+func (w *statsWalk) nested(b *Bucket, p page, i int, header []byte, s *BucketStats, above int) error {
 	name, err := p.key(i, b.tx)
 	if err != nil {
-		return BucketStats{}, err
+		return err
 	}
-	if c := b.children[string(name)]; c != nil {
-		return c.stats(left)
+	c := b.children[string(name)]
+	if c == nil {
+		c = &Bucket{tx: b.tx, parent: b}
+		if err := c.setHeader(header); err != nil {
+			return corruptf(p.pgno(), "bucket in slot %d: %v", i, err)
+		}
 	}
-	c := &Bucket{tx: b.tx, parent: b}
-	if err := c.setHeader(header); err != nil {
-		return BucketStats{}, corruptf(p.pgno(), "bucket in slot %d: %v", i, err)
+	next := statsBucket{c, above}
+	if c.inline != nil || c.root.pgno == 0 {
+		n, err := w.bucket(next)
+		s.Add(n)
+		return err
 	}
-	return c.stats(left)
+	if len(w.buckets) > w.left {
+		return corruptf(p.pgno(), "more buckets than the file has pages")
+	}
+	w.buckets = append(w.buckets, next)
+	return nil
 }

@@ -294,7 +294,7 @@ func (b *Bucket) partBetween(path []step, i int, left, right uint32, cells []cel
 	tx.refill(left, bufs[0], cells[:m])
 	tx.refill(right, bufs[1], cells[m:])
 	parent := tx.db.dirty.at(path[len(path)-1].pgno).buf
-	b.freeSeparator(parent, i+1)
+	b.tx.freeLongKey(parent, i+1)
 	parent.remove(i+1, i+2)
 	parent.setRef(i, ref{pgno: left, count: uint64(m)})
 	body := appendBranchCell(nil, ref{pgno: right, count: uint64(len(cells) - m)}, sep)
@@ -429,10 +429,7 @@ func (b *Bucket) deleteCell(path []step, p page, i int) error {
 
 // freeCell frees what a leaf cell refers to: extents, a bucket's tree.
 func (b *Bucket) freeCell(p page, i int) error {
-	if p.isLong(i) {
-		_, e := p.longKey(i)
-		b.tx.freeExtent(e)
-	}
+	b.tx.freeLongKey(p, i)
 	switch flags, v := p.payload(i); flags {
 	case cellExtent:
 		b.tx.freeExtent(getExtent(v))
@@ -448,56 +445,80 @@ func (b *Bucket) dropTree(r ref, level int) error {
 	if r.pgno == 0 {
 		return nil
 	}
-	d := &b.tx.w.drop
-	if d.depth == 0 {
-		d.pages = 0
+	d := &dropper{tx: b.tx, left: int(b.tx.hwm) + len(b.tx.db.dirty.pages)}
+	err := d.claim(r)
+	if err == nil {
+		err = d.tree(r, level)
 	}
-	d.depth++
-	err := b.dropPages(r, level)
-	d.depth--
+	for err == nil && len(d.roots) > 0 {
+		last := len(d.roots) - 1
+		root := d.roots[last]
+		d.roots = d.roots[:last]
+		err = d.tree(root, -1)
+	}
 	if err != nil {
 		return b.tx.fail(err)
 	}
 	return nil
 }
 
-// A dropState bounds what dropTree visits: pages of a damaged file may lead to each other.
-type dropState struct {
-	depth int
-	pages int
+// A dropper is one dropTree under way. Pages of a damaged file may lead to each other, or nest
+// buckets without end.
+type dropper struct {
+	tx    *Tx
+	roots []ref // of nested buckets still to be dropped
+	left  int   // pages that it may visit
 }
 
-const maxDropDepth = 1 << 20
-
-func (b *Bucket) dropPages(r ref, level int) error {
-	d := &b.tx.w.drop
-	if d.pages++; d.pages > int(b.tx.hwm)+len(b.tx.db.dirty.pages) || d.depth > maxDropDepth {
+func (d *dropper) claim(r ref) error {
+	if d.left--; d.left < 0 {
 		return corruptf(r.pgno, "a tree with more pages than the file has")
 	}
-	p, err := b.tx.load(r, level)
+	return nil
+}
+
+// tree drops a tree whose root is claimed, but for the buckets nested in it.
+func (d *dropper) tree(r ref, level int) error {
+	p, err := d.tx.load(r, level)
 	if err != nil {
 		return err
 	}
 	for i := range p.count() {
-		if p.level() == 0 {
-			err = b.freeCell(p, i)
+		d.tx.freeLongKey(p, i)
+		if p.level() > 0 {
+			c := p.ref(i)
+			if err = d.claim(c); err == nil {
+				err = d.tree(c, p.level()-1)
+			}
 		} else {
-			b.freeSeparator(p, i)
-			err = b.dropTree(p.ref(i), p.level()-1)
+			err = d.payload(p, i)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	b.tx.dropPage(r)
+	d.tx.dropPage(r)
 	return nil
 }
 
-// freeSeparator frees the extent of a long separator.
-func (b *Bucket) freeSeparator(p page, i int) {
+func (d *dropper) payload(p page, i int) error {
+	switch flags, v := p.payload(i); flags {
+	case cellExtent:
+		d.tx.freeExtent(getExtent(v))
+	case cellBucket:
+		if root := getRef(v); root.pgno != 0 {
+			d.roots = append(d.roots, root)
+			return d.claim(root)
+		}
+	}
+	return nil
+}
+
+// freeLongKey frees the extent of a long key or separator.
+func (tx *Tx) freeLongKey(p page, i int) {
 	if p.isLong(i) {
 		_, e := p.longKey(i)
-		b.tx.freeExtent(e)
+		tx.freeExtent(e)
 	}
 }
 
@@ -505,11 +526,11 @@ func (b *Bucket) freeSeparator(p page, i int) {
 // already, and lets the first of the rest have the empty separator.
 func (b *Bucket) removeChildren(p page, from, to int) {
 	for i := from; i < to; i++ {
-		b.freeSeparator(p, i)
+		b.tx.freeLongKey(p, i)
 	}
 	p.remove(from, to)
 	if from == 0 && p.count() > 0 {
-		b.freeSeparator(p, 0)
+		b.tx.freeLongKey(p, 0)
 		p.clearLeftmost()
 	}
 }
@@ -648,7 +669,7 @@ func (b *Bucket) mergePair(p page, i int) (bool, error) {
 	tx.dropPage(rref)
 	p.setRef(i, merged)
 	if level == 0 {
-		b.freeSeparator(p, i+1)
+		b.tx.freeLongKey(p, i+1)
 	}
 	p.remove(i+1, i+2)
 	return true, nil

@@ -52,7 +52,6 @@ type writeTx struct {
 	spillAt    int64             // bytes of dirty pages below which writing early is not tried
 	deletes    bool              // so far the transaction only deleted
 	changed    bool
-	drop       dropState
 	writing    run // the extent that is being written without the mutex
 }
 
@@ -427,7 +426,11 @@ func (tx *Tx) freePages(pgno, n uint32, birth uint64) {
 		tx.fail(corruptf(pgno, "%d pages referred to, outside the %d pages of the state", n, hwm))
 		return
 	}
-	if birth >= tx.w.id {
+	if birth > tx.w.id {
+		tx.fail(corruptf(pgno, "birth %d is above the transaction's id, %d", birth, tx.w.id))
+		return
+	}
+	if birth == tx.w.id {
 		_, exposed := tx.w.exposed[pgno]
 		if !exposed && s.allocs.remove(r) {
 			tx.db.alloc.free.add(r)
