@@ -13,6 +13,7 @@ import (
 
 	"github.com/foliokv/folio/internal/backing"
 	"github.com/foliokv/folio/internal/simfile"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 // A decayingFile changes a bit of one page once that page was read a number of times.
@@ -175,7 +176,7 @@ func (s *steps) check(t *testing.T, what string, total int64) {
 // bigStore returns a store of some megabytes in a file.
 func bigStore(t *testing.T) *DB {
 	t.Helper()
-	db, err := Open(filepath.Join(t.TempDir(), "store"), 0o600, nil)
+	db, err := Open(filepath.Join(testdir.New(t), "store"), 0o600, nil)
 	ok(t, err)
 	variety(t, db)
 	ok(t, db.Update(inB(func(b *Bucket) error {
@@ -202,7 +203,7 @@ func TestCopiesTellTheirProgress(t *testing.T) {
 		}
 		s.check(t, "WriteToContext", tx.Size())
 		s = steps{}
-		ok(t, tx.CopyFileContext(t.Context(), filepath.Join(t.TempDir(), "copy"), 0o600, s.options()))
+		ok(t, tx.CopyFileContext(t.Context(), filepath.Join(testdir.New(t), "copy"), 0o600, s.options()))
 		s.check(t, "CopyFileContext", tx.Size())
 		return nil
 	}))
@@ -227,7 +228,7 @@ func TestCopiesCanBeCancelled(t *testing.T) {
 		_, err := tx.WriteToContext(t.Context(), io.Discard, all.options())
 		return err
 	}))
-	dir := t.TempDir()
+	dir := testdir.New(t)
 	for at := range len(all.done) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := steps{at: at, then: cancel}
@@ -274,7 +275,7 @@ func TestProgressThatPanics(t *testing.T) {
 	db := bigStore(t)
 	defer db.Close()
 	opts := CopyOptions{Progress: func(done, total int64) { _ = []int{}[done] }}
-	dir := t.TempDir()
+	dir := testdir.New(t)
 	for what, fn := range map[string]func(tx *Tx){
 		"CopyFileContext": func(tx *Tx) { _ = tx.CopyFileContext(t.Context(), filepath.Join(dir, "copy"), 0o600, opts) },
 		"WriteToContext":  func(tx *Tx) { _, _ = tx.WriteToContext(t.Context(), io.Discard, opts) },

@@ -16,6 +16,7 @@ import (
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/foliotest"
 	"github.com/foliokv/folio/internal/simfile"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 // A thousand goroutines read while a writer commits and the file grows a hundredfold; a read
@@ -27,7 +28,7 @@ func TestReadersDuringGrowth(t *testing.T) {
 	}
 	for name, open := range map[string]func() (*folio.DB, func() int64){
 		"file": func() (*folio.DB, func() int64) {
-			path := filepath.Join(t.TempDir(), "store")
+			path := filepath.Join(testdir.New(t), "store")
 			db, err := folio.Open(path, 0o600, nil)
 			must(t, err)
 			return db, func() int64 { return fileSize(t, path) }
@@ -191,21 +192,21 @@ func TestLinearizable(t *testing.T) {
 }
 
 func linearizable(t *testing.T, db *folio.DB, round int) {
-	begun := time.Now()
+	var clock atomic.Int64 // orders calls and returns; the time of some systems is too coarse
 	histories := make([][]porcupine.Operation, 8)
 	var wg sync.WaitGroup
 	for g := range histories {
 		wg.Go(func() {
 			for i := range 40 {
 				op := registerOp{"pgga"[(i*7+g*3+round)%4], (i + g*round) % 4, uint64(g*1000 + i)}
-				call := time.Since(begun)
+				call := clock.Add(1)
 				got, err := perform(db, op)
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				histories[g] = append(histories[g], porcupine.Operation{ClientId: g, Input: op, Output: got,
-					Call: int64(call), Return: int64(time.Since(begun))})
+					Call: call, Return: clock.Add(1)})
 			}
 		})
 	}
@@ -229,17 +230,17 @@ func TestLinearizableAcrossCrashes(t *testing.T) {
 		fill(t, db, 0, 0)
 		var mu sync.Mutex
 		var history []porcupine.Operation
-		begun := time.Now()
+		var clock atomic.Int64
 		var frozen atomic.Bool // after the loss nothing that returns counts as returned
 		var wg sync.WaitGroup
 		for g := range 6 {
 			wg.Go(func() {
 				for i := 0; !frozen.Load(); i++ {
 					op := registerOp{"pa"[(i+g)%2], (i*g + round) % 4, uint64(g*1000 + i)}
-					call := int64(time.Since(begun))
+					call := clock.Add(1)
 					got, err := perform(db, op)
 					mu.Lock()
-					done := porcupine.Operation{ClientId: g, Input: op, Output: got, Call: call, Return: int64(time.Since(begun))}
+					done := porcupine.Operation{ClientId: g, Input: op, Output: got, Call: call, Return: clock.Add(1)}
 					lost := frozen.Load()
 					if lost { // it may be there or not: left out if its number is not
 						done.ClientId += 100
@@ -256,7 +257,7 @@ func TestLinearizableAcrossCrashes(t *testing.T) {
 		mu.Lock()
 		frozen.Store(true)
 		image := f.RandomImage(uint64(round))
-		lossAt := int64(time.Since(begun))
+		lossAt := clock.Add(1)
 		mu.Unlock()
 		wg.Wait()
 		foliotest.MustClose(t, db)

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 // docTable returns the rows of a table of docs/format.md that a comment names.
@@ -271,7 +273,7 @@ func TestDocsReader(t *testing.T) {
 		t.Skip("no python3 here")
 	}
 	for _, size := range []int{minPageSize, 16 << 10} {
-		path := filepath.Join(t.TempDir(), "store")
+		path := filepath.Join(testdir.New(t), "store")
 		want := storeForReader(t, path, size)
 		cmd := exec.Command(python, "docs/reader.py", path)
 		var stderr strings.Builder

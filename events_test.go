@@ -13,6 +13,7 @@ import (
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/foliotest"
 	"github.com/foliokv/folio/internal/simfile"
+	"github.com/foliokv/folio/mmapfile"
 )
 
 // A trail collects events.
@@ -74,7 +75,8 @@ func TestEventsGrowthAndShrinking(t *testing.T) {
 		}
 		size = to
 	}
-	if size != end || len(of[folio.EventShrunk](&r)) == 0 {
+	shrinks := mmapfile.CanReserve // elsewhere a mapped file cannot be cut
+	if size != end || shrinks != (len(of[folio.EventShrunk](&r)) > 0) {
 		t.Errorf("the trail ends with %d bytes, the file with %d: %#v", size, end, r.events)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/foliokv/folio/internal/backing"
 	"github.com/foliokv/folio/internal/backing/backingtest"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 func openDiskFile(t *testing.T, path string) backing.File {
@@ -23,7 +24,7 @@ func openDiskFile(t *testing.T, path string) backing.File {
 func TestDiskFile(t *testing.T) {
 	backingtest.Run(t, backingtest.Suite{
 		Open: func(t *testing.T) backing.File {
-			return openDiskFile(t, filepath.Join(t.TempDir(), "file"))
+			return openDiskFile(t, filepath.Join(testdir.New(t), "file"))
 		},
 		Reopen: func(t *testing.T, f backing.File) backing.File { return openDiskFile(t, f.Name()) },
 	})
@@ -41,7 +42,7 @@ func TestSparseBeyond4GiB(t *testing.T) {
 	if strconv.IntSize == 32 {
 		t.Skip("4 GiB do not fit into the address space")
 	}
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	open := func() *DB {
 		db, err := Open(path, 0o600, nil)
 		if err != nil {

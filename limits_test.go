@@ -11,6 +11,7 @@ import (
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/foliotest"
 	"github.com/foliokv/folio/internal/simfile"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 var pageSizes = []int{4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10}
@@ -92,7 +93,7 @@ func TestValueLengths(t *testing.T) {
 
 func TestBucketsNestDeep(t *testing.T) {
 	const depth = 300
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db := openAt(t, path, nil)
 	update(t, db, func(b *folio.Bucket) error {
 		for i := range depth {
@@ -200,7 +201,7 @@ func emptyOut(t *testing.T, db *folio.DB, n, each, size int) {
 func TestMaxSize(t *testing.T) {
 	for _, size := range []int{10, 800, 3000, 50000} {
 		for _, each := range []int{1, 20} {
-			path := filepath.Join(t.TempDir(), "store")
+			path := filepath.Join(testdir.New(t), "store")
 			db := openAt(t, path, &folio.Options{MaxSize: 2 << 20, Durability: folio.Deferred})
 			n := 0
 			if size == 10 {
@@ -230,7 +231,7 @@ func TestMaxSize(t *testing.T) {
 }
 
 func TestMaxSizeTooSmall(t *testing.T) {
-	_, err := folio.Open(filepath.Join(t.TempDir(), "store"), 0o600, &folio.Options{MaxSize: 5000})
+	_, err := folio.Open(filepath.Join(testdir.New(t), "store"), 0o600, &folio.Options{MaxSize: 5000})
 	wants(t, "a maximum below two pages", err, folio.ErrMaxSizeReached)
 }
 

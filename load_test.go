@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 // checked fails the test for every finding of Check in a fresh read transaction.
@@ -122,7 +124,7 @@ func TestLoadOutOfOrderChangesNothing(t *testing.T) {
 func TestTransactionLargerThanDirtyLimit(t *testing.T) {
 	seed := int64(1)
 	rng := rand.New(rand.NewSource(seed))
-	path := filepath.Join(t.TempDir(), "a.folio")
+	path := filepath.Join(testdir.New(t), "a.folio")
 	db, err := Open(path, 0o600, &Options{DirtyLimit: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +214,7 @@ func TestTransactionLargerThanDirtyLimit(t *testing.T) {
 func TestLongKeysInATransactionLargerThanDirtyLimit(t *testing.T) {
 	for seed := range int64(6) {
 		rng := rand.New(rand.NewSource(seed))
-		db, err := Open(filepath.Join(t.TempDir(), "a.folio"), 0o600, &Options{DirtyLimit: 32 << 10})
+		db, err := Open(filepath.Join(testdir.New(t), "a.folio"), 0o600, &Options{DirtyLimit: 32 << 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +289,7 @@ func TestManyOpenBucketsPastTheDirtyLimit(t *testing.T) {
 }
 
 func TestBackupAndCompactGiveTheSameState(t *testing.T) {
-	dir := t.TempDir()
+	dir := testdir.New(t)
 	db, err := Open(filepath.Join(dir, "a.folio"), 0o600, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/foliotest"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 func TestMain(m *testing.M) {
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) {
 // open opens a store in a file of its own; close checks and closes it at the end of the test.
 func open(t testing.TB, o *folio.Options) *folio.DB {
 	t.Helper()
-	return openAt(t, filepath.Join(t.TempDir(), "store"), o)
+	return openAt(t, filepath.Join(testdir.New(t), "store"), o)
 }
 
 func openAt(t testing.TB, path string, o *folio.Options) *folio.DB {

@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 func TestManyWriters(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.folio")
+	path := filepath.Join(testdir.New(t), "a.folio")
 	db, err := Open(path, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)

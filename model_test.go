@@ -10,6 +10,7 @@ import (
 	"github.com/foliokv/folio/internal/foliotest"
 	"github.com/foliokv/folio/internal/model"
 	"github.com/foliokv/folio/internal/simfile"
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/internal/workload"
 )
 
@@ -24,7 +25,7 @@ type medium struct {
 
 var media = []medium{
 	{name: "file", opener: func(t *testing.T, o *folio.Options) func() (*folio.DB, error) {
-		path := filepath.Join(t.TempDir(), "store")
+		path := filepath.Join(testdir.New(t), "store")
 		return func() (*folio.DB, error) { return folio.Open(path, 0o600, o) }
 	}},
 	{name: "simulated", opener: func(t *testing.T, o *folio.Options) func() (*folio.DB, error) {

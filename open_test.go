@@ -15,12 +15,13 @@ import (
 
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/foliotest"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 // storeBytes returns the file of a small store of two metas and some pages.
 func storeBytes(t *testing.T, o *folio.Options) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db, err := folio.Open(path, 0o600, o)
 	must(t, err)
 	fill(t, db, 300, 50)
@@ -82,7 +83,7 @@ func TestOpenRefusesWhatIsNotAStore(t *testing.T) {
 	} {
 		for _, readOnly := range []bool{false, true} {
 			t.Run(c.name, func(t *testing.T) {
-				path := filepath.Join(t.TempDir(), "file")
+				path := filepath.Join(testdir.New(t), "file")
 				must(t, os.WriteFile(path, c.content, 0o600))
 				db, err := folio.Open(path, 0o600, &folio.Options{ReadOnly: readOnly})
 				if err == nil {
@@ -105,7 +106,7 @@ func TestOpenRefusesWhatIsNotAStore(t *testing.T) {
 }
 
 func TestOpenErrors(t *testing.T) {
-	dir := t.TempDir()
+	dir := testdir.New(t)
 	if _, err := folio.Open(dir, 0o600, nil); err == nil {
 		t.Error("a directory opens")
 	}
@@ -132,7 +133,7 @@ func TestOpenErrors(t *testing.T) {
 }
 
 func TestOpenWithoutPermission(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	must(t, os.WriteFile(path, storeBytes(t, nil), 0o000))
 	_, err := folio.Open(path, 0o600, nil)
 	if os.Geteuid() == 0 {
@@ -149,7 +150,7 @@ func TestOpenFileOption(t *testing.T) {
 		names = append(names, name)
 		return os.OpenFile(name, flag, mode)
 	}}
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db := openAt(t, path, o)
 	if len(names) != 1 || names[0] != path || db.Path() != path {
 		t.Errorf("OpenFile was called with %q", names)
@@ -162,7 +163,7 @@ func TestOpenFileOption(t *testing.T) {
 
 func TestEmptyFileOpensAsNew(t *testing.T) {
 	for _, content := range [][]byte{nil, make([]byte, 4096), make([]byte, 8192)} {
-		path := filepath.Join(t.TempDir(), "store")
+		path := filepath.Join(testdir.New(t), "store")
 		must(t, os.WriteFile(path, content, 0o600))
 		if _, err := folio.Open(path, 0o600, &folio.Options{ReadOnly: true}); !errors.Is(err, folio.ErrInvalid) {
 			t.Errorf("%d zeros opened read-only give %v", len(content), err)
@@ -175,7 +176,7 @@ func TestEmptyFileOpensAsNew(t *testing.T) {
 
 func TestPageSizeCountsAtCreationOnly(t *testing.T) {
 	for _, size := range []int{4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10} {
-		path := filepath.Join(t.TempDir(), "store")
+		path := filepath.Join(testdir.New(t), "store")
 		db := openAt(t, path, &folio.Options{PageSize: size})
 		fill(t, db, 1000, 100)
 		foliotest.MustClose(t, db)
@@ -189,7 +190,7 @@ func TestPageSizeCountsAtCreationOnly(t *testing.T) {
 }
 
 func TestLock(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db := openAt(t, path, nil)
 	for _, o := range []*folio.Options{{Timeout: 20 * time.Millisecond}, {Timeout: 20 * time.Millisecond, ReadOnly: true}} {
 		begun := time.Now()
@@ -220,7 +221,7 @@ func TestLock(t *testing.T) {
 }
 
 func TestReadOnly(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	content := storeBytes(t, nil)
 	must(t, os.WriteFile(path, content, 0o400))
 	db := openAt(t, path, &folio.Options{ReadOnly: true})
@@ -249,12 +250,12 @@ func TestReadOnly(t *testing.T) {
 
 // A meta that was not closed properly opens read-only as well.
 func TestReadOnlyAfterKill(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db := openAt(t, path, nil)
 	fill(t, db, 300, 50)
 	content, err := os.ReadFile(path)
 	must(t, err)
-	copied := filepath.Join(t.TempDir(), "copy")
+	copied := filepath.Join(testdir.New(t), "copy")
 	must(t, os.WriteFile(copied, content, 0o600))
 	ro := openAt(t, copied, &folio.Options{ReadOnly: true})
 	view(t, ro, func(b *folio.Bucket) error {
@@ -268,7 +269,7 @@ func TestReadOnlyAfterKill(t *testing.T) {
 // When the file is cut while it is open, calls return ErrCorrupt and the process lives.
 func TestFileTruncatedWhileOpen(t *testing.T) {
 	for _, o := range []*folio.Options{nil, {Verify: folio.VerifyNever}, {Verify: folio.VerifyAlways}} {
-		path := filepath.Join(t.TempDir(), "store")
+		path := filepath.Join(testdir.New(t), "store")
 		db, err := folio.Open(path, 0o600, o)
 		must(t, err)
 		fill(t, db, 20000, 100)

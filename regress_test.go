@@ -15,6 +15,7 @@ import (
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/foliotest"
 	"github.com/foliokv/folio/internal/simfile"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 // Bugs that other stores had, one scenario each. Others of them are tested elsewhere: a crash
@@ -125,7 +126,7 @@ func TestRegressKeyReused(t *testing.T) {
 
 // bbolt 797, 153: a rollback leaked what the transaction had allocated.
 func TestRegressRollbackLeaks(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db := openAt(t, path, &folio.Options{DirtyLimit: 64 << 10})
 	fill(t, db, 1000, 100)
 	before := int64(0)
@@ -166,7 +167,7 @@ func TestRegressCopyDuringWrites(t *testing.T) {
 		}
 	})
 	for i := range 5 {
-		path := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		path := filepath.Join(testdir.New(t), fmt.Sprint(i))
 		must(t, db.View(func(tx *folio.Tx) error {
 			f, err := os.Create(path)
 			must(t, err)
@@ -240,7 +241,7 @@ func TestRegressHalfWrittenMeta(t *testing.T) {
 
 // bbolt 998: pages were never released where readers overlapped, though none was old.
 func TestRegressOverlappingReaders(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db := openAt(t, path, &folio.Options{Durability: folio.Deferred})
 	fill(t, db, 2000, 100)
 	reader, err := db.Begin(false)
@@ -314,7 +315,7 @@ func TestRegressVeryLargeValue(t *testing.T) {
 		t.Skip("writes 260 MiB")
 	}
 	const size = 260 << 20
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db := openAt(t, path, nil)
 	update(t, db, func(b *folio.Bucket) error { return b.PutReader([]byte("k"), &pseudo{7}, size) })
 	foliotest.MustClose(t, db)

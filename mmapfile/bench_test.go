@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/mmapfile"
 )
 
@@ -17,7 +18,7 @@ const benchSize = 1 << 30
 // pages were touched.
 func benchFile(b *testing.B) (*os.File, *mmapfile.File) {
 	b.Helper()
-	path := filepath.Join(tempDir(b), "data")
+	path := filepath.Join(testdir.New(b), "data")
 	file, err := os.Create(path)
 	if err != nil {
 		b.Fatal(err)

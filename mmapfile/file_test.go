@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/mmapfile"
 )
 
@@ -62,7 +63,7 @@ func TestOpenModes(t *testing.T) {
 }
 
 func TestOpenErrors(t *testing.T) {
-	dir := tempDir(t)
+	dir := testdir.New(t)
 	for _, access := range modes {
 		_, err := mmapfile.Open(filepath.Join(dir, "missing"), access)
 		wantError(t, "missing", err, fs.ErrNotExist)
@@ -249,7 +250,7 @@ func TestMapRights(t *testing.T) {
 }
 
 func TestMapRefusesOtherKinds(t *testing.T) {
-	dir, err := os.Open(tempDir(t))
+	dir, err := os.Open(testdir.New(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +284,7 @@ func TestMapRefusesOtherKinds(t *testing.T) {
 }
 
 func TestCreate(t *testing.T) {
-	path := filepath.Join(tempDir(t), "new")
+	path := filepath.Join(testdir.New(t), "new")
 	f, err := mmapfile.Create(path, 1_000_000)
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +318,7 @@ func TestCreate(t *testing.T) {
 }
 
 func TestCreateEdges(t *testing.T) {
-	path := filepath.Join(tempDir(t), "new")
+	path := filepath.Join(testdir.New(t), "new")
 	for _, size := range []int64{-1, math.MinInt64, math.MaxInt64, 1 << 61} {
 		if f, err := mmapfile.Create(path, size); err == nil {
 			f.Close()
@@ -515,7 +516,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestPatchTheMiddle(t *testing.T) {
-	path := filepath.Join(tempDir(t), "ten")
+	path := filepath.Join(testdir.New(t), "ten")
 	want := bytes.Repeat([]byte("0123456789abcdef"), 10<<16)
 	if err := os.WriteFile(path, want, 0o644); err != nil {
 		t.Fatal(err)

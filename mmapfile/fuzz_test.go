@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/mmapfile"
 )
 
@@ -40,7 +41,7 @@ type model struct {
 }
 
 func newModel(t *testing.T, mode uint8, data []byte) *model {
-	m := &model{t: t, access: mmapfile.Access(mode % 3), data: data, path: filepath.Join(tempDir(t), "data")}
+	m := &model{t: t, access: mmapfile.Access(mode % 3), data: data, path: filepath.Join(testdir.New(t), "data")}
 	m.file = bytes.Repeat([]byte("ab\ncd€fg"), int(mode/9)*80)
 	if err := os.WriteFile(m.path, m.file, 0o644); err != nil {
 		t.Fatal(err)

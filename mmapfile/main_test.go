@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/mmapfile"
 )
 
@@ -175,30 +176,10 @@ func (c *child) crash(t testing.TB) {
 	c.cmd.Wait()
 }
 
-// tempDir makes a directory for files. It is t.TempDir without os.RemoveAll, which Wine 8 does
-// not carry out.
-func tempDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "mmapfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		entries, err := os.ReadDir(dir)
-		for _, e := range entries {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
-		}
-		if err := errors.Join(err, os.Remove(dir)); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 // tempPath writes content to a new file.
 func tempPath(t testing.TB, content string) string {
 	t.Helper()
-	path := filepath.Join(tempDir(t), "data")
+	path := filepath.Join(testdir.New(t), "data")
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/mmapfile"
 )
 
 // Opening a named pipe for reading would wait for a writer.
 func TestOpenRefusesNamedPipe(t *testing.T) {
-	path := filepath.Join(tempDir(t), "pipe")
+	path := filepath.Join(testdir.New(t), "pipe")
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		t.Skip(err)
 	}

@@ -7,12 +7,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/mmapfile"
 )
 
 func tempFile(t testing.TB, content []byte) *os.File {
 	t.Helper()
-	f, err := os.Create(filepath.Join(tempDir(t), "data"))
+	f, err := os.Create(filepath.Join(testdir.New(t), "data"))
 	if err != nil {
 		t.Fatal(err)
 	}

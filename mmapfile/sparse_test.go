@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/mmapfile"
 )
 
@@ -16,7 +17,7 @@ func TestLargeSparseFile(t *testing.T) {
 		t.Skip("needs a 64-bit address space, sparse files, and a system that tells what is resident")
 	}
 	const size = int64(8 << 30)
-	path := filepath.Join(tempDir(t), "sparse")
+	path := filepath.Join(testdir.New(t), "sparse")
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}

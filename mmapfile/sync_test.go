@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/mmapfile"
 )
 
@@ -28,10 +29,10 @@ func TestSync(t *testing.T) {
 }
 
 func TestSyncDir(t *testing.T) {
-	if err := mmapfile.SyncDir(t.TempDir()); err != nil {
+	if err := mmapfile.SyncDir(testdir.New(t)); err != nil {
 		t.Error(err)
 	}
-	if err := mmapfile.SyncDir(filepath.Join(t.TempDir(), "none")); canSyncDir && !errors.Is(err, fs.ErrNotExist) {
+	if err := mmapfile.SyncDir(filepath.Join(testdir.New(t), "none")); canSyncDir && !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a directory that does not exist: %v", err)
 	}
 }
