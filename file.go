@@ -30,11 +30,19 @@ func (d diskFile) WriteAt(p []byte, off int64) (int, error) { return d.f.WriteAt
 func (d diskFile) WriteVec(bufs [][]byte, off int64) (int, error) {
 	return mmapfile.WriteVec(d.f, bufs, off)
 }
-func (d diskFile) Truncate(size int64) error    { return d.f.Truncate(size) }
 func (d diskFile) SyncData() error              { return mmapfile.SyncData(d.f) }
 func (d diskFile) SyncFull() error              { return mmapfile.SyncFull(d.f) }
 func (d diskFile) DropCache(off, n int64) error { return mmapfile.DropCache(d.f, off, n) }
 func (d diskFile) Close() error                 { return d.f.Close() }
+
+// Truncate says itself what not every system does: there is no negative length.
+func (d diskFile) Truncate(size int64) error {
+	if size < 0 {
+		return &fs.PathError{Op: "truncate", Path: d.Name(), Err: fs.ErrInvalid}
+	}
+	return d.f.Truncate(size)
+}
+
 func (d diskFile) Map(size int64) (backing.Map, error) {
 	r, err := mmapfile.Reserve(d.f, size)
 	if err != nil {

@@ -303,8 +303,11 @@ func testTwoMaps(t *testing.T, s Suite, f backing.File) {
 func testMapOutlivesFile(t *testing.T, _ Suite, f backing.File) {
 	write(t, f, pattern(8192, 20), 0)
 	m := openMap(t, f, 8192)
-	must(t, f.Close())
 	wantMapped(t, m, 0, pattern(8192, 20))
+	must(t, f.Close())
+	if !bytes.Equal(m.Bytes()[:8192], pattern(8192, 20)) {
+		t.Fatal("the map does not show the file any more")
+	}
 	must(t, m.Close())
 }
 
