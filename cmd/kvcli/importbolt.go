@@ -104,16 +104,20 @@ func (c *cli) fillFromBolt(ctx context.Context, from string, file *boltfile.File
 }
 
 // A bucketImporter stores buckets by transactions: a store keeps every bucket that a
-// transaction has opened in memory, so none has many.
+// transaction has opened in memory, and a load goes through all of them, so none has many.
 type bucketImporter struct {
-	ctx     context.Context
-	db      *folio.DB
-	file    *boltfile.File
-	tx      *folio.Tx // nil between batches
-	buckets int       // of the batch
+	ctx  context.Context
+	db   *folio.DB
+	file *boltfile.File
+	tx   *folio.Tx // nil between batches
+	load int       // what the buckets of the batch weigh
 }
 
-const bucketBatch = 500
+const (
+	smallBucket = 1
+	largeBucket = 5
+	bucketBatch = 500
+)
 
 // take makes the bucket at path of b and its pairs.
 func (w *bucketImporter) take(path bucketPath, b boltfile.Bucket, pairs iter.Seq2[[]byte, []byte]) (err error) {
@@ -129,17 +133,16 @@ func (w *bucketImporter) take(path bucketPath, b boltfile.Bucket, pairs iter.Seq
 	switch {
 	case err != nil:
 	case w.file.IsSmall(b):
+		w.load += smallBucket
 		err = putAll(path, bucket, pairs)
 	default:
+		w.load += largeBucket
 		if err = bucket.Load(w.ctx, pairs); err != nil {
 			err = fmt.Errorf("bucket %s: %w", path, err)
 		}
 	}
-	if err != nil {
+	if err != nil || w.load < bucketBatch {
 		return err
-	}
-	if w.buckets++; w.buckets < bucketBatch {
-		return nil
 	}
 	return w.commit()
 }
@@ -167,7 +170,7 @@ func (w *bucketImporter) commit() error {
 		return nil
 	}
 	tx := w.tx
-	w.tx, w.buckets = nil, 0
+	w.tx, w.load = nil, 0
 	return tx.Commit()
 }
 
