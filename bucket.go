@@ -301,10 +301,9 @@ func (b *Bucket) circular() bool {
 
 // newBucket returns an empty Bucket: the first of a read transaction lies in the Tx itself.
 func (tx *Tx) newBucket() *Bucket {
-	if tx.writable || tx.hasOpen {
+	if tx.writable || !tx.hasOpen.CompareAndSwap(false, true) {
 		return new(Bucket)
 	}
-	tx.hasOpen = true
 	return &tx.opened
 }
 

@@ -62,8 +62,9 @@ type checker struct {
 	ctx    context.Context
 	opts   CheckOptions
 	report func(error)
-	used   []uint64 // a bit for each page that is in use
-	sums   []uint64 // if not nil, a sum over each sumPages pages that are in use
+	visit  func(r run, p page) // if not nil, sees what is in use; p is nil for an extent
+	used   []uint64            // a bit for each page that is in use
+	sums   []uint64            // if not nil, a sum over each sumPages pages that are in use
 	nested []nestedRoot
 	hwm    uint32
 	done   int64
@@ -329,6 +330,9 @@ func (c *checker) read(r ref, at *place) (page, uint64) {
 		return nil, 0
 	}
 	c.sum(r.pgno, p)
+	if c.visit != nil {
+		c.visit(run{r.pgno, 1}, p)
+	}
 	return p, r.birth
 }
 
@@ -448,6 +452,9 @@ func (c *checker) extent(e extent, at *place, up parent, visit func(b []byte)) b
 	}
 	if !c.mark(e.pgno, e.pages(c.db.pageSize), at) {
 		return false
+	}
+	if c.visit != nil {
+		c.visit(run{e.pgno, e.pages(c.db.pageSize)}, nil)
 	}
 	err := c.db.verifyExtent(e, func(pgno uint32, b []byte) error {
 		c.sum(pgno, b)

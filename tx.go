@@ -35,7 +35,7 @@ type Tx struct {
 	failed   atomic.Pointer[error]
 	root     Bucket // the bucket tree
 	opened   Bucket // the first bucket a read transaction opens, to spare an allocation
-	hasOpen  bool
+	hasOpen  atomic.Bool
 	foreign  bool // the code that runs is the user's
 
 	w *writeTx // what only a write transaction has
