@@ -176,7 +176,7 @@ type BucketStats struct {
 	LeafInuse   int // bytes of them in use
 
 	BucketN           int // buckets, this one included
-	InlineBucketN     int // those that stand in their parents' pages
+	InlineBucketN     int // those that stand in their parents' pages, empty ones included
 	InlineBucketInuse int // bytes they use there; also in LeafInuse
 }
 
@@ -245,6 +245,7 @@ func (w *statsWalk) bucket(at statsBucket) (BucketStats, error) {
 	s := BucketStats{BucketN: 1, Depth: at.above}
 	p, err := b.rootPage()
 	if p == nil {
+		s.InlineBucketN, s.Depth = 1, 1 // its header is all there is
 		return s, err
 	}
 	s.Depth += p.level() + 1

@@ -2,8 +2,11 @@ package bolt
 
 import (
 	"encoding/hex"
+	goerrors "errors"
 	"fmt"
+	"strings"
 
+	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/bolt/errors"
 )
 
@@ -45,7 +48,8 @@ func (hexStringer) ValueToString(value []byte) string { return hex.EncodeToStrin
 // Check verifies the state the transaction sees by walking all of it: checksums, structure, the
 // order of keys, and that each page is in use once, or free, or waiting to be. Each finding is
 // sent; the channel is closed at the end and must be read until then. The transaction must
-// stay open meanwhile; others may read and write.
+// stay open meanwhile; others may read and write. A damaged meta page for which the other stands
+// in is no finding, as in bbolt: the store is whole. kvcli check tells of it.
 func (tx *Tx) Check(options ...CheckOption) <-chan error {
 	if tx.db == nil {
 		return found(errors.ErrTxClosed)
@@ -57,7 +61,22 @@ func (tx *Tx) Check(options ...CheckOption) <-chan error {
 	if pages := uint64(tx.Size() / int64(tx.db.pageSize)); cfg.pageID != 0 && (cfg.pageID < 2 || cfg.pageID >= pages) {
 		return found(fmt.Errorf("page ID (%d) out of range [%d, %d)", cfg.pageID, 2, pages))
 	}
-	return tx.f.Check()
+	ch := make(chan error)
+	go func() {
+		defer close(ch)
+		for err := range tx.f.Check() {
+			if !ofMeta(err) {
+				ch <- err
+			}
+		}
+	}()
+	return ch
+}
+
+// ofMeta tells whether a finding concerns one of the two meta pages.
+func ofMeta(err error) bool {
+	var damage *folio.CorruptError
+	return goerrors.As(err, &damage) && damage.Pgno < 2 && strings.HasPrefix(damage.Reason, "meta: ")
 }
 
 // found returns the channel of a check that found just err.

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -204,10 +205,16 @@ func (tx *Tx) Copy(w io.Writer) error {
 // own: exactly Size bytes. Every page in use is verified on the way. A write transaction
 // writes the state before its changes.
 func (tx *Tx) WriteTo(w io.Writer) (n int64, err error) {
+	if tx.db == nil {
+		return 0, errors.ErrTxClosed
+	}
 	err = tx.reading(func(f *folio.Tx) error {
 		n, err = f.WriteTo(w)
 		return err
 	})
+	if err != nil && n < int64(tx.db.pageSize) {
+		err = fmt.Errorf("meta 0 copy: %w", err)
+	}
 	return n, err
 }
 
