@@ -205,11 +205,15 @@ func (t *dirtyTable) finish(s *scope) {
 	}
 }
 
-// disown makes a page that scope s has an image of one that it created.
+// disown makes a page that scope s has an image of one that it created. Where the scope dropped
+// it, its index is not in use.
 func (t *dirtyTable) disown(i uint32, s *scope, scopes []*scope) {
 	s.created = append(s.created, i)
 	if d := &t.pages[i]; d.scope == s.serial {
 		d.copied = false
+		if d.buf == nil {
+			s.spare = append(s.spare, i)
+		}
 	}
 	for _, inner := range scopes {
 		for k := range inner.undo {

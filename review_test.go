@@ -712,3 +712,48 @@ func TestCountWhileGroupIsSealed(t *testing.T) {
 	sound(t, db)
 	ok(t, db.Close())
 }
+
+// The indexes of a group's pages that an open transaction dropped are used again once the group
+// is sealed beneath it, in whatever scope they were dropped.
+func TestDroppedGroupPagesGiveTheirIndexesBack(t *testing.T) {
+	fill := func(b *Bucket) {
+		for i := range 3000 {
+			ok(t, b.Put(fmt.Appendf(nil, "k%05d", i), make([]byte, 100)))
+		}
+	}
+	for _, how := range []string{"flat", "inside", "across"} {
+		f := newHeldFile(simfile.Options{})
+		db := openSim(t, f, nil)
+		ok(t, db.Update(put("a", nil)))
+		f.hold()
+		first := background(func() error { return db.Update(put("first", nil)) })
+		eventually(t, func() bool { return f.stopped.Load() > 0 })
+		second := background(func() error { return db.Update(inB(func(b *Bucket) error { fill(b); return nil })) })
+		eventually(t, func() bool { return db.waiting() == 1 })
+		ok(t, db.Update(inB(func(b *Bucket) error {
+			indexes := len(db.dirty.pages)
+			var sp *Savepoint
+			if how != "flat" {
+				ok(t, b.Put([]byte("k00100"), nil))
+				sp = b.Tx().Savepoint()
+			}
+			ok(t, b.DeleteRange(nil, nil))
+			if how == "inside" {
+				ok(t, sp.Release())
+			}
+			f.let()
+			ok(t, within(t, "first", first))
+			ok(t, within(t, "second", second))
+			if how == "across" {
+				ok(t, sp.Release())
+			}
+			fill(b)
+			if n := len(db.dirty.pages); n > indexes+5 {
+				t.Errorf("%s: %d indexes, then %d", how, indexes, n)
+			}
+			return nil
+		})))
+		sound(t, db)
+		ok(t, db.Close())
+	}
+}
