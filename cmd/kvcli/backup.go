@@ -44,8 +44,8 @@ func (c *cli) backup(parent context.Context, tx *folio.Tx, to string, asJSON boo
 	progress := c.newProgress("backing up", tx.Size(), true)
 	defer progress.finish()
 	copyTo := func(w io.Writer) error {
-		_, err := tx.WriteTo(&countingWriter{ctx, w, progress})
-		return explain(tx.DB().Path(), err)
+		_, err := tx.WriteToContext(ctx, w, folio.CopyOptions{Progress: progress.report})
+		return explain(tx.DB().Path(), cause(ctx, err))
 	}
 	if to == "-" {
 		return copyTo(c.out)
@@ -75,20 +75,4 @@ func writeDurably(name string, write func(io.Writer) error) error {
 		err = closeErr
 	}
 	return err
-}
-
-// A countingWriter tells a progress what is written through it, until its context ends.
-type countingWriter struct {
-	ctx      context.Context
-	w        io.Writer
-	progress *progress
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	n, err := c.w.Write(p)
-	c.progress.advance(int64(n))
-	return n, err
 }

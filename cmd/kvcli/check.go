@@ -27,7 +27,7 @@ finding on a line of its own; exit status 1 if there is any.`,
 			db, err := c.open(file, toRead, nil)
 			if errors.Is(err, folio.ErrCorrupt) {
 				c.printFinding(asJSON, err)
-				return negativef("%s: damaged so that it does not open", file)
+				return negativef("%s: damaged so that it does not open; 'kvcli salvage %s NEW' brings what is whole into a new store", file, file)
 			}
 			if err != nil {
 				return err
@@ -40,7 +40,7 @@ finding on a line of its own; exit status 1 if there is any.`,
 				return explain(file, err)
 			}
 			if findings > 0 {
-				return negativef("%s: %d findings", file, findings)
+				return negativef("%s: %d findings; 'kvcli salvage %s NEW' brings what is whole into a new store", file, findings, file)
 			}
 			c.printFacts(asJSON,
 				fact{"findings", 0},
@@ -90,6 +90,6 @@ func (c *cli) printFinding(asJSON bool, finding error) {
 	case asJSON:
 		c.printObject([]fact{{"finding", finding.Error()}})
 	default:
-		fmt.Fprintln(c.out, finding)
+		fmt.Fprintln(c.out, c.paint(red, finding.Error()))
 	}
 }

@@ -25,15 +25,20 @@ type cli struct {
 	outTerminal bool
 	errTerminal bool
 
-	timeout time.Duration
+	colours bool // on standard output
+
+	timeout  time.Duration
+	previous bool // open the state of the older meta
 }
 
 func newCLI(in, out, err *os.File) *cli {
+	outTerminal := term.IsTerminal(int(out.Fd()))
 	return &cli{
 		in:          in,
 		out:         bufio.NewWriterSize(out, 64<<10),
 		err:         err,
-		outTerminal: term.IsTerminal(int(out.Fd())),
+		outTerminal: outTerminal,
+		colours:     wantsColours(outTerminal),
 		errTerminal: term.IsTerminal(int(err.Fd())),
 		timeout:     time.Second,
 	}

@@ -59,7 +59,7 @@ func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketP
 	defer progress.finish()
 	err = createWhole(to, func(partial string) error {
 		if len(paths) == 0 {
-			return c.compact(ctx, db, partial, pageSize)
+			return c.compact(ctx, db, partial, pageSize, progress)
 		}
 		return c.fillStore(ctx, partial, pageSize, func(w *batchWriter) error {
 			return explain(from, db.View(func(tx *folio.Tx) error {
@@ -86,12 +86,12 @@ func (c *cli) copyStore(parent context.Context, from, to string, paths []bucketP
 }
 
 // compact copies all of a store to the new one in the file to.
-func (c *cli) compact(ctx context.Context, from *folio.DB, to string, pageSize int) error {
+func (c *cli) compact(ctx context.Context, from *folio.DB, to string, pageSize int, progress *progress) error {
 	db, err := c.open(to, toCreate, &folio.Options{PageSize: pageSize})
 	if err != nil {
 		return err
 	}
-	err = cause(ctx, from.Compact(ctx, db))
+	err = cause(ctx, from.CompactWith(ctx, db, folio.CopyOptions{Progress: progress.report}))
 	if closeErr := db.Close(); err == nil {
 		err = closeErr
 	}

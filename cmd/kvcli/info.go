@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/foliokv/folio"
@@ -14,7 +15,8 @@ func newInfoCommand(c *cli) *cobra.Command {
 		GroupID: groupLook,
 		Short:   "Show what a store is: format, age, sizes, free space",
 		Long: `info shows the version of the store's format, when it was made, its newest and its
-newest durable transaction, and how its file is used. It reads a few pages only,
+newest durable transaction, how its file is used, and what its two metas say ('kvcli
+meta' tells more). It reads a few pages only,
 however large the store is; 'kvcli stats' looks into the trees.`,
 		Example: `  kvcli info store.db
   kvcli info store.db --json`,
@@ -34,12 +36,28 @@ however large the store is; 'kvcli stats' looks into the trees.`,
 			if err != nil {
 				return explain(args[0], err)
 			}
+			in, err := c.inspect(args[0])
+			if err != nil {
+				return err
+			}
+			defer in.Close()
+			for _, m := range in.Metas() {
+				facts = append(facts, fact{fmt.Sprintf("meta_%d", m.Slot), metaSummary(m)})
+			}
 			c.printFacts(asJSON, facts...)
 			return nil
 		},
 	}
 	addJSONFlag(cmd, &asJSON)
 	return cmd
+}
+
+// metaSummary is a meta in one line.
+func metaSummary(m folio.MetaInfo) string {
+	if m.Err != nil {
+		return fmt.Sprintf("not valid: %v", m.Err)
+	}
+	return fmt.Sprintf("txid %d, written %s", m.Txid, howWritten(m))
 }
 
 // storeFacts are the facts about the store as a whole.

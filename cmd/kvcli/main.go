@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -30,6 +31,11 @@ const (
 	groupCheck   = "check"
 	groupMeasure = "measure"
 )
+
+// readers are the commands that do not change the store they open.
+var readers = []string{
+	"kvcli", "get", "scan", "buckets", "info", "stats", "page", "pages", "top", "dump", "copy", "backup", "export-bolt", "check", "salvage",
+}
 
 func newRootCommand(c *cli) *cobra.Command {
 	var shell shellOptions
@@ -70,10 +76,18 @@ Exit status: 0 found or done, 1 not found or findings, 2 wrong usage or failure.
 	})
 	root.PersistentFlags().DurationVar(&c.timeout, "timeout", c.timeout,
 		"how long to wait for a store that another process holds; 0 waits for ever")
+	root.PersistentFlags().BoolVar(&c.previous, "previous", false,
+		"open the state before the newest durable one, read-only: that of the older meta")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if c.previous && !slices.Contains(readers, cmd.Name()) {
+			return usagef(cmd, "--previous only reads, and %s writes", cmd.Name())
+		}
+		return nil
+	}
 	root.AddGroup(
 		&cobra.Group{ID: groupLook, Title: "Look:"},
 		&cobra.Group{ID: groupChange, Title: "Change and move:"},
-		&cobra.Group{ID: groupCheck, Title: "Check:"},
+		&cobra.Group{ID: groupCheck, Title: "Check and rescue:"},
 		&cobra.Group{ID: groupMeasure, Title: "Measure:"},
 	)
 	root.AddCommand(
@@ -81,6 +95,7 @@ Exit status: 0 found or done, 1 not found or findings, 2 wrong usage or failure.
 		newPutCommand(c), newDelCommand(c), newLoadCommand(c), newDumpCommand(c), newCopyCommand(c),
 		newImportBoltCommand(c), newExportBoltCommand(c),
 		newBackupCommand(c), newRenameCommand(c), newDropCommand(c), newSequenceCommand(c),
+		newPageCommand(c), newPagesCommand(c), newTopCommand(c), newMetaCommand(c), newSalvageCommand(c),
 		newCheckCommand(c), newBenchCommand(c), newManCommand(),
 	)
 	return root

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/creack/pty"
 	"github.com/foliokv/folio"
+	"github.com/foliokv/folio/foliovar"
 	"github.com/foliokv/folio/mmapfile"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
@@ -26,7 +30,32 @@ func TestMain(m *testing.M) {
 		"kvcli-nobody": mainAsNobody,
 		"hold":         hold,
 		"terminal":     terminal,
+		"publish":      publish,
 	})
+}
+
+// publish runs a command while it serves the counters of stores, in whose arguments URL stands
+// for where: publish NAMES COMMAND...
+func publish() {
+	for name := range strings.SplitSeq(os.Args[1], ",") {
+		if name == "" {
+			continue
+		}
+		db, err := folio.OpenMemory(nil)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+		foliovar.Publish(name, db)
+	}
+	server := httptest.NewServer(http.DefaultServeMux)
+	for i, arg := range os.Args {
+		os.Args[i] = strings.ReplaceAll(arg, "URL", server.URL)
+	}
+	cmd := exec.Command(os.Args[2], os.Args[3:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Run()
+	os.Exit(cmd.ProcessState.ExitCode())
 }
 
 // hold runs a command while it holds a store, or a file as bbolt does: hold FILE read|write|bolt COMMAND...
@@ -76,6 +105,8 @@ func TestScripts(t *testing.T) {
 			"status": status,
 			"noise":  noise,
 			"flip":   flip,
+			"ruin":   ruin,
+			"crash":  crash,
 			"golden": golden,
 			"poke":   poke,
 		},
@@ -166,6 +197,46 @@ func poke(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
 }
 
+// crash makes a store as a process leaves it that is killed after that many commits, each of
+// one pair: crash FILE COMMITS
+func crash(ts *testscript.TestScript, _ bool, args []string) {
+	commits, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	name := ts.MkAbs(args[0])
+	db, err := folio.Open(name+".open", 0o644, nil)
+	ts.Check(err)
+	for i := range commits {
+		ts.Check(db.Update(func(tx *folio.Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			if err != nil {
+				return err
+			}
+			return b.Put(fmt.Appendf(nil, "key-%03d", i), []byte("value"))
+		}))
+	}
+	data, err := os.ReadFile(name + ".open")
+	ts.Check(err)
+	ts.Check(os.WriteFile(name, data, 0o644))
+	ts.Check(db.Close())
+	ts.Check(os.Remove(name + ".open"))
+}
+
+// ruin overwrites pages of 4096 bytes with noise: ruin FILE PAGE...
+func ruin(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	state := uint32(7)
+	for _, arg := range args[1:] {
+		pgno, err := strconv.Atoi(arg)
+		ts.Check(err)
+		for i := range data[pgno*4096 : (pgno+1)*4096] {
+			state = state*1664525 + 1013904223
+			data[pgno*4096+i] = byte(state >> 24)
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
 // The examples in every command's help work as they are printed.
 func TestExamples(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
@@ -226,7 +297,7 @@ func runExample(t *testing.T, fixture, line string) {
 	if err := os.CopyFS(dir, os.DirFS(fixture)); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", line)
+	cmd := exec.Command("publish", "sessions", "sh", "-c", strings.ReplaceAll(line, "http://localhost:6060", "URL"))
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%s: %v\n%s", line, err, out)

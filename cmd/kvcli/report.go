@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -118,12 +119,16 @@ func (c *cli) printTable(asJSON bool, t *table) {
 			c.printObject(facts)
 		}
 	case c.outTerminal:
-		w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+		var aligned bytes.Buffer
+		w := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, strings.ToUpper(strings.ReplaceAll(strings.Join(t.columns, "\t"), "_", " ")))
 		for _, row := range t.rows {
 			fmt.Fprintln(w, rowFields(row, true))
 		}
 		w.Flush()
+		heading, rest, _ := strings.Cut(aligned.String(), "\n")
+		fmt.Fprintln(c.out, c.paint(bold, heading))
+		c.out.WriteString(rest)
 	default:
 		for _, row := range t.rows {
 			fmt.Fprintln(c.out, rowFields(row, false))

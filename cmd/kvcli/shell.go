@@ -53,7 +53,7 @@ type namedSavepoint struct {
 // shell runs a shell on the store in the file name.
 func (c *cli) shell(file string, options shellOptions) error {
 	to := toWrite
-	if options.readOnly {
+	if options.readOnly || c.previous {
 		to = toRead
 	}
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {

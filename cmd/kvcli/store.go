@@ -52,11 +52,36 @@ func (c *cli) open(name string, to access, options *folio.Options) (*folio.DB, e
 	}
 	options.ReadOnly = to == toRead
 	options.Timeout = c.timeout
+	if c.previous && to == toRead {
+		if err := c.havePrevious(name); err != nil {
+			return nil, err
+		}
+		options.Previous = true
+	}
 	db, err := folio.Open(name, 0o644, options)
 	if errors.Is(err, folio.ErrTimeout) {
 		return nil, c.inUse(name)
 	}
 	return db, explainOpen(name, err)
+}
+
+// havePrevious tells why there is no state before the newest.
+func (c *cli) havePrevious(name string) error {
+	in, err := c.inspect(name)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	metas := in.Metas()
+	for _, m := range metas {
+		if m.Err != nil {
+			return fmt.Errorf("%s: there is no previous state: the meta in slot %d is not valid: %v", name, m.Slot, m.Err)
+		}
+	}
+	if txid := metas[0].Txid; txid == metas[1].Txid {
+		return fmt.Errorf("%s: there is no previous state: both metas are of txid %d, as a proper close leaves them", name, txid)
+	}
+	return nil
 }
 
 // inUse says who has the lock on the file name.
@@ -106,7 +131,7 @@ func explain(name string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, folio.ErrCorrupt):
-		return fmt.Errorf("%s is damaged: %w; 'kvcli check %s' lists what is wrong", name, err, name)
+		return fmt.Errorf("%s is damaged: %w; 'kvcli check %s' lists what is wrong, 'kvcli salvage %s NEW' brings the rest into a new store", name, err, name, name)
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("%s: the disk is full: %w", name, err)
 	default:
