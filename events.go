@@ -17,7 +17,7 @@ import (
 //   - The function is called without any lock of the store, so that it may use the store.
 
 // An Event is something that happened to a store and that no call returns: an EventGrown,
-// EventShrunk, EventSlowFlush, EventLongReader, EventNoSpace or EventLatched.
+// EventShrunk, EventSlowFlush, EventLongReader, EventHandlerWait, EventNoSpace or EventLatched.
 type Event interface {
 	// record is the event as a line of a log.
 	record() (slog.Level, string, []slog.Attr)
@@ -56,6 +56,14 @@ type ReaderTrace struct {
 	Stack string // a line of function, file and line for each call, the innermost first
 }
 
+// EventHandlerWait says that a transaction has been durable, or published if it is Deferred, for
+// a second, and its commit handlers still wait for those of an earlier one to end. If these wait
+// for its commit in turn, as Tx.OnCommit forbids, both wait for ever.
+type EventHandlerWait struct {
+	Txid    int // of the transaction that waits
+	Running int // of the one whose handlers run; 0: it is about to run them
+}
+
 // EventNoSpace says that the file could not be made longer, as on a full disk. It comes again
 // only after the file has grown meanwhile.
 type EventNoSpace struct {
@@ -89,6 +97,10 @@ func (e EventLongReader) record() (slog.Level, string, []slog.Attr) {
 	return slog.LevelWarn, "folio: an old state is being read", attrs
 }
 
+func (e EventHandlerWait) record() (slog.Level, string, []slog.Attr) {
+	return slog.LevelWarn, "folio: commit handlers wait", []slog.Attr{slog.Int("txid", e.Txid), slog.Int("running", e.Running)}
+}
+
 func (e EventNoSpace) record() (slog.Level, string, []slog.Attr) {
 	return slog.LevelError, "folio: no space to grow", []slog.Attr{slog.Any("err", e.Err)}
 }
@@ -98,7 +110,8 @@ func (e EventLatched) record() (slog.Level, string, []slog.Attr) {
 }
 
 // LogEvents returns a function for Options.OnEvent that writes each event to l: growth and
-// shrinking at level Info, slow flushes and long readers at Warn, the others at Error.
+// shrinking at level Info, slow flushes, long readers and waiting handlers at Warn, the others
+// at Error.
 func LogEvents(l *slog.Logger) func(Event) {
 	return func(e Event) {
 		level, message, attrs := e.record()

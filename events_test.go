@@ -252,6 +252,7 @@ func TestLogEvents(t *testing.T) {
 		folio.EventLongReader{Txid: 3, Age: time.Minute, Retained: 4096},
 		folio.EventLongReader{Txid: 3, Age: time.Minute, Readers: []folio.ReaderTrace{{Since: began, Stack: "main.f\n"}}},
 		folio.EventNoSpace{Err: syscall.ENOSPC},
+		folio.EventHandlerWait{Txid: 7, Running: 6},
 		folio.EventLatched{Err: syscall.EIO, DurableTxid: 9},
 	} {
 		log(e)
@@ -262,6 +263,7 @@ level=WARN msg="folio: slow flush" took=1s txid=3
 level=WARN msg="folio: an old state is being read" txid=3 age=1m0s retained=4096
 level=WARN msg="folio: an old state is being read" txid=3 age=1m0s retained=0 reader.since=2026-01-02T03:04:05.000Z reader.stack="main.f\n"
 level=ERROR msg="folio: no space to grow" err="` + syscall.ENOSPC.Error() + `"
+level=WARN msg="folio: commit handlers wait" txid=7 running=6
 level=ERROR msg="folio: latched" err="` + syscall.EIO.Error() + `" durable=9
 `
 	if out.String() != want {

@@ -5,17 +5,23 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A handlerQueue runs commit handlers in commit order, one transaction's at a time.
 type handlerQueue struct {
-	mu      sync.Mutex
-	moved   sync.Cond
-	waiting []*Tx  // committed, their handlers not yet run, in commit order
-	runner  string // the goroutine that runs handlers
+	mu       sync.Mutex
+	moved    sync.Cond
+	waiting  []*Tx         // committed, their handlers not yet run, in commit order
+	runner   string        // the goroutine that runs handlers
+	txid     uint64        // of the transaction whose handlers run
+	patience time.Duration // after which a wait is an EventHandlerWait
 }
 
-func (q *handlerQueue) init() { q.moved.L = &q.mu }
+// handlerPatience is longer than handlers should take.
+const handlerPatience = time.Second
+
+func (q *handlerQueue) init() { q.moved.L, q.patience = &q.mu, handlerPatience }
 
 // queue gives the transaction its place. It is called in commit order.
 func (q *handlerQueue) queue(tx *Tx) {
@@ -45,11 +51,11 @@ func (tx *Tx) runHandlers() {
 	self := goroutine()
 	q.mu.Lock()
 	nested := q.runner == self
-	for !nested && (q.runner != "" || len(q.waiting) > 0 && slices.Contains(q.waiting, tx) && q.waiting[0] != tx) {
-		q.moved.Wait()
+	if !nested {
+		q.awaitTurn(tx)
+		q.runner, q.txid = self, tx.w.id
 	}
 	q.waiting = slices.DeleteFunc(q.waiting, func(o *Tx) bool { return o == tx })
-	q.runner = self
 	q.mu.Unlock()
 	defer func() {
 		if nested {
@@ -63,6 +69,35 @@ func (tx *Tx) runHandlers() {
 	for _, fn := range tx.w.handlers {
 		fn()
 	}
+}
+
+// awaitTurn waits until the handlers of the transactions before tx have run. It is called with
+// mu.
+func (q *handlerQueue) awaitTurn(tx *Tx) {
+	busy := func() bool {
+		return q.runner != "" || slices.Contains(q.waiting, tx) && q.waiting[0] != tx
+	}
+	if !busy() {
+		return
+	}
+	over := false
+	timer := time.AfterFunc(q.patience, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if over {
+			return
+		}
+		e := EventHandlerWait{Txid: int(tx.w.id)}
+		if q.runner != "" {
+			e.Running = int(q.txid)
+		}
+		tx.db.events.add(e)
+	})
+	for busy() {
+		q.moved.Wait()
+	}
+	over = true
+	timer.Stop()
 }
 
 // goroutine names the calling goroutine, as its stack trace does.

@@ -757,3 +757,41 @@ func TestDroppedGroupPagesGiveTheirIndexesBack(t *testing.T) {
 		ok(t, db.Close())
 	}
 }
+
+// A commit that waits long for the handlers of an earlier one is told of: they may wait for it.
+func TestEventHandlerWait(t *testing.T) {
+	waits := make(chan EventHandlerWait, 1)
+	db, err := OpenMemory(&Options{OnEvent: func(e Event) {
+		if w, ok := e.(EventHandlerWait); ok {
+			waits <- w
+		}
+	}})
+	ok(t, err)
+	db.handlers.patience = time.Millisecond
+	var first, second int
+	var ran []int
+	var other <-chan error
+	ok(t, db.Update(inB(func(b *Bucket) error {
+		first = b.tx.ID()
+		b.tx.OnCommit(func() {
+			other = background(func() error {
+				return db.Update(inB(func(b *Bucket) error {
+					second = b.tx.ID()
+					b.tx.OnCommit(func() { ran = append(ran, second) })
+					return b.Put([]byte("second"), nil)
+				}))
+			})
+			if w := <-waits; w.Running != first || w.Txid <= first {
+				t.Errorf("%+v while the handlers of %d run", w, first)
+			}
+			ran = append(ran, first)
+		})
+		return b.Put([]byte("first"), nil)
+	})))
+	ok(t, within(t, "the second", other))
+	if len(ran) != 2 || ran[0] != first || ran[1] != second {
+		t.Errorf("handlers ran as %d", ran)
+	}
+	sound(t, db)
+	ok(t, db.Close())
+}

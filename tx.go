@@ -116,8 +116,13 @@ func (tx *Tx) SetDurability(d Durability) {
 
 // OnCommit adds a function to be called after the transaction committed: once it is durable,
 // or with Deferred once it is published. Functions run before the call that commits returns,
-// in commit order; they may start transactions. One added inside a savepoint that was rolled
-// back does not run.
+// in commit order, one transaction's after the other's; one added inside a savepoint that was
+// rolled back does not run.
+//
+// A function may start transactions, and those may have functions of their own, which run at
+// once. But it must not wait for a transaction with functions that another goroutine commits:
+// these have their turn when it has returned, so both would wait for ever (see
+// EventHandlerWait). To go on in another goroutine without waiting for it is fine.
 func (tx *Tx) OnCommit(fn func()) {
 	if tx.w != nil && !tx.ended.Load() {
 		tx.w.handlers = append(tx.w.handlers, fn)
