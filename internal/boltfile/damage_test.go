@@ -139,6 +139,7 @@ func TestDamageIsTold(t *testing.T) {
 		{"an element past the end", func(f *forged) { f.element(4, 1, 0, 990, 10, 10) }, "page 4: element 1 lies outside"},
 		{"sizes that wrap around", func(f *forged) { f.element(4, 1, 0, 1<<32-1, 1<<32-1, 1<<32-1) }, "page 4: element 1 lies outside"},
 		{"a separator outside", func(f *forged) { f.element(3, 1, 1<<31, 1) }, "page 3: the key of element 1 lies outside"},
+		{"separators that overlap", func(f *forged) { f.element(3, 0, 32, 2); f.leaf(4, "b", "1") }, "page 3: element 1 overlaps another"},
 		{"elements that overlap", func(f *forged) { f.element(4, 0, 0, 32, 1, 9) }, "page 4: element 1 overlaps another"},
 		{"an element over the elements", func(f *forged) { f.element(4, 0, 0, 8, 1, 1) }, "page 4: element 0 overlaps another"},
 		{"an empty key", func(f *forged) { f.element(4, 0, 0, 32, 0, 1) }, "page 4: key 0 is empty"},

@@ -58,17 +58,23 @@ func (p page) checkCount() error {
 	return nil
 }
 
-// branchElement returns the key and the child of an element.
-func (p page) branchElement(i int) (key []byte, child uint64, err error) {
+// A branchElement is a child of a branch. Its key lies from from to end in the page.
+type branchElement struct {
+	key       []byte
+	child     uint64
+	from, end uint64
+}
+
+func (p page) branchElement(i int) (branchElement, error) {
 	at := headerSize + i*elementSize
-	e := p.bytes[at:][:elementSize]
+	b := p.bytes[at:][:elementSize]
 	le := binary.LittleEndian
-	from := uint64(at) + uint64(le.Uint32(e))
-	to := from + uint64(le.Uint32(e[4:]))
-	if to > uint64(len(p.bytes)) {
-		return nil, 0, damagef(p.number, "the key of element %d lies outside", i)
+	from := uint64(at) + uint64(le.Uint32(b))
+	end := from + uint64(le.Uint32(b[4:]))
+	if end > uint64(len(p.bytes)) {
+		return branchElement{}, damagef(p.number, "the key of element %d lies outside", i)
 	}
-	return p.bytes[from:to:to], le.Uint64(e[8:]), nil
+	return branchElement{p.bytes[from:end:end], le.Uint64(b[8:]), from, end}, nil
 }
 
 // A leafElement is a pair of a leaf. Its bytes lie from from to end in the page.

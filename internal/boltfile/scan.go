@@ -88,7 +88,7 @@ type frame struct {
 	leaf   bool
 	n      int    // of its elements
 	next   int    // the element to come
-	end    uint64 // of the pairs read: they do not overlap
+	end    uint64 // of the elements read: they do not overlap, so that work follows the page's size
 	lo, hi []byte // what the parent says of its keys: at least lo, less than hi; nil says nothing
 }
 
@@ -137,28 +137,32 @@ func (s *Scanner) descend(at *frame) error {
 	if len(s.stack) == maxDepth {
 		return damagef(at.number, "the tree is deeper than %d pages", maxDepth)
 	}
-	key, child, err := at.branchElement(at.next)
+	e, err := at.branchElement(at.next)
 	if err != nil {
 		return err
-	}
-	if at.next == 0 && bytes.Compare(key, at.lo) < 0 {
-		return damagef(at.number, "its first key lies before what its parent says")
 	}
 	hi := at.hi
 	if at.next+1 < at.n {
-		if hi, _, err = at.branchElement(at.next + 1); err != nil {
+		after, err := at.branchElement(at.next + 1)
+		if err != nil {
 			return err
 		}
+		hi = after.key
 	}
-	if hi != nil && bytes.Compare(key, hi) >= 0 {
+	switch {
+	case e.from < at.end:
+		return damagef(at.number, "element %d overlaps another", at.next)
+	case at.next == 0 && bytes.Compare(e.key, at.lo) < 0:
+		return damagef(at.number, "its first key lies before what its parent says")
+	case hi != nil && bytes.Compare(e.key, hi) >= 0:
 		return damagef(at.number, "key %d is not below the one after it", at.next)
 	}
-	p, err := s.walk.visit(child)
+	p, err := s.walk.visit(e.child)
 	if err != nil {
 		return err
 	}
-	at.next++
-	s.push(p, key, hi)
+	at.next, at.end = at.next+1, e.end
+	s.push(p, e.key, hi)
 	return nil
 }
 
