@@ -12,6 +12,7 @@ import (
 
 	"github.com/foliokv/folio/internal/boltfile"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 var (
@@ -52,7 +53,7 @@ func (p *program) change(b *bbolt.Bucket, depth int) error {
 		switch roll := p.IntN(20); {
 		case roll < 4 && depth < 5:
 			child, err := b.CreateBucketIfNotExists(p.name())
-			if err == bbolt.ErrIncompatibleValue {
+			if err == bolterrors.ErrIncompatibleValue {
 				continue
 			}
 			if err != nil {
@@ -62,7 +63,7 @@ func (p *program) change(b *bbolt.Bucket, depth int) error {
 				return err
 			}
 		case roll < 5:
-			if err := b.DeleteBucket(p.name()); err != nil && err != bbolt.ErrBucketNotFound && err != bbolt.ErrIncompatibleValue {
+			if err := b.DeleteBucket(p.name()); err != nil && err != bolterrors.ErrBucketNotFound && err != bolterrors.ErrIncompatibleValue {
 				return err
 			}
 		case roll < 7:

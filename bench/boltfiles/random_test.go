@@ -7,6 +7,7 @@ import (
 
 	"github.com/foliokv/folio/internal/boltfile"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // What bbolt wrote, whatever it did to the file, is read as bbolt reads it.
@@ -98,7 +99,7 @@ func TestBoltsLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 1}); err != bbolt.ErrTimeout {
+	if db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 1}); err != bolterrors.ErrTimeout {
 		t.Errorf("bbolt opens a file that is being read: %v, %v", db, err)
 	}
 	f.Close()

@@ -16,7 +16,7 @@ import (
 
 var (
 	seed   = flag.Uint64("seed", 1, "of random tests")
-	rounds = flag.Int("rounds", 1000, "of random tests")
+	rounds = flag.Int("rounds", 300, "of random tests")
 )
 
 const (
