@@ -3,6 +3,7 @@ package folio
 import (
 	"errors"
 	"fmt"
+	"io"
 )
 
 // The errors of folio. They are returned wrapped with what was being done: compare with
@@ -90,4 +91,23 @@ func (e *CorruptError) Unwrap() error { return ErrCorrupt }
 
 func corruptf(pgno uint32, format string, args ...any) error {
 	return &CorruptError{Pgno: pgno, Reason: fmt.Sprintf(format, args...)}
+}
+
+// A readError is damage that may be none: the file could not be read. It wraps the
+// *CorruptError and the cause.
+type readError struct {
+	*CorruptError
+	cause error
+}
+
+func (e *readError) Unwrap() []error { return []error{e.CorruptError, e.cause} }
+
+// unreadable returns the error for a page or extent that could not be read. That a file ends
+// before it is damage like any other.
+func unreadable(pgno uint32, what string, err error) error {
+	e := &CorruptError{Pgno: pgno, Reason: fmt.Sprintf("%s: %v", what, err)}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return e
+	}
+	return &readError{e, err}
 }

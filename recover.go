@@ -14,7 +14,9 @@ import (
 //     the page cache only, and the next commit overwrites the one slot that is durable.
 //   - A meta is trusted if it is marked clean, or flushed before it was written, or all pages
 //     with a birth above its base verify.
-//   - Recovery writes nothing but the metas of a file that never got beyond its creation.
+//   - A newer meta that is not trusted is overwritten before anything else is written.
+//   - Beside that, recovery writes nothing but the metas of a file that never got beyond its
+//     creation.
 //   - A damaged free log forbids writing, for nobody knows where; reading needs none.
 
 // recover opens the file that db is on.
@@ -60,7 +62,13 @@ func (db *DB) recover() error {
 	if other.err == nil {
 		next = max(next, other.meta.txid)
 	}
-	return db.start(m, at, next+1, size)
+	if err := db.start(m, at, next+1, size); err != nil {
+		return err
+	}
+	if other.err == nil && other.meta.newerThan(m) && !db.readOnly {
+		return db.overrule(m, 1-at)
+	}
+	return nil
 }
 
 // unborn tells whether the file is to be created, and errs if it is not a store. A creation
@@ -159,7 +167,13 @@ func (db *DB) choose(slots [2]slot, size int64) (int, error) {
 		if errs[at] = s.err; s.err == nil {
 			db.setPageSize(s.meta.pageSize)
 			db.seed = s.meta.seed
-			if errs[at] = db.trust(s.meta, size); errs[at] == nil {
+			errs[at] = db.trust(s.meta, size)
+			var unread *readError
+			if errors.As(errs[at], &unread) {
+				// It may be whole, and acknowledged: taking an older one would lose it.
+				return 0, errs[at]
+			}
+			if errs[at] == nil {
 				if at != first || slots[1-at].err != nil && !slots[1-at].blank {
 					db.opts.Logger.Info("folio: opened an older state", "path", db.name, "txid", s.meta.txid, "newer", cmp.Or(errs[1-at], slots[1-at].err))
 				}
@@ -220,6 +234,19 @@ func (db *DB) checkFeatures(s slot) error {
 	return nil
 }
 
+// overrule writes the meta that is trusted over a newer one that is not. Else a later crash
+// could leave that one whole: extents bear no txid, so a transaction that is made again may
+// write the very bytes that it misses.
+func (db *DB) overrule(m meta, slot int) error {
+	if err := writeFull(db.file, m.encode(), int64(slot)<<db.shift); err != nil {
+		return fmt.Errorf("overwriting the meta of a lost transaction: %w", err)
+	}
+	if err := db.file.SyncData(); err != nil {
+		return fmt.Errorf("overwriting the meta of a lost transaction: %w", err)
+	}
+	return nil
+}
+
 // A verifier compares the pages that a flush covered with their refs.
 type verifier struct {
 	db    *DB
@@ -244,7 +271,7 @@ func (v *verifier) read(r ref) (page, error) {
 	}
 	p := make(page, db.pageSize)
 	if err := readFull(db.file, p, off); err != nil {
-		return nil, corruptf(r.pgno, "cannot be read: %v", err)
+		return nil, unreadable(r.pgno, "cannot be read", err)
 	}
 	return p, verifyPage(db.seed, r, p)
 }
@@ -253,7 +280,10 @@ func (v *verifier) drop(off, n int64) error {
 	if v.db.readOnly {
 		return nil
 	}
-	return v.db.file.DropCache(off, n)
+	if err := v.db.file.DropCache(off, n); err != nil {
+		return unreadable(uint32(off>>v.db.shift), "cannot be dropped from the cache", err)
+	}
+	return nil
 }
 
 // meet tells whether the page of r is to be visited.
@@ -471,7 +501,7 @@ func (db *DB) readLog(m meta) ([]logPage, error) {
 		met[r.pgno] = true
 		p := make(page, db.pageSize)
 		if err := readFull(db.file, p, int64(r.pgno)<<db.shift); err != nil {
-			return nil, corruptf(r.pgno, "free log cannot be read: %v", err)
+			return nil, unreadable(r.pgno, "free log cannot be read", err)
 		}
 		if err := verifyPage(db.seed, r, p); err != nil {
 			return nil, err

@@ -256,7 +256,7 @@ func (tx *Tx) verify(r ref, mapped page) error {
 		defer tx.db.putReadBuffer(buf)
 		p = (*buf)[:len(mapped)]
 		if err := readFull(tx.db.file, p, int64(r.pgno)<<tx.db.shift); err != nil {
-			return corruptf(r.pgno, "cannot be read: %v", err)
+			return unreadable(r.pgno, "cannot be read", err)
 		}
 	}
 	if tx.db.opts.Verify != VerifyNever {
@@ -329,7 +329,7 @@ func (db *DB) verifyExtent(e extent, visit func(pgno uint32, b []byte) error) er
 	for left > 0 {
 		b := buf[:min(left, int64(len(buf)))]
 		if err := readFull(db.file, b, off); err != nil {
-			return corruptf(e.pgno, "extent cannot be read: %v", err)
+			return unreadable(e.pgno, "extent cannot be read", err)
 		}
 		d.Write(b)
 		if visit != nil {

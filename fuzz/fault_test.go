@@ -101,10 +101,10 @@ func runFault(t *testing.T, o folio.Options, x simfile.Fault, ops []workload.Op)
 	if err := workload.Run(c, ops); err != nil {
 		return true, err
 	}
-	fired = fired || f.Fired()
 	if db != nil {
 		within(t, "Close", func() { db.Close() }) // it may fail
 	}
+	fired = fired || f.Fired()
 	return fired, survivesFault(f, h)
 }
 

@@ -1,6 +1,7 @@
 package simfile
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -36,6 +37,9 @@ type ImageOptions struct {
 	// Each bounds for how many of the unflushed writes there are images about that one write
 	// alone; if there are more, some are chosen at random. 0 means 32, negative means none.
 	Each int
+
+	// Grain is the size in bytes of what the random images tear finest: 512 if 0.
+	Grain int64
 
 	// Seen, if set, holds the hashes of images made before: these are left out, new ones are
 	// added. Most of what a power loss may leave at one operation it may leave at the next too.
@@ -156,7 +160,7 @@ func (b *builder) plans(o ImageOptions) iter.Seq[plan] {
 		count := or(o.Random, 4)
 		for r := range count {
 			ok = ok && yield(b.random(0, o.Seed, r)) && yield(b.random(4096, o.Seed, r)) &&
-				yield(b.random(512, o.Seed, r))
+				yield(b.random(cmp.Or(o.Grain, 512), o.Seed, r))
 		}
 	}
 }
