@@ -387,7 +387,7 @@ func testNames(t *testing.T) map[string]bool {
 	t.Helper()
 	fn := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Example)\w*)\(`)
 	known := map[string]bool{}
-	for _, dir := range []string{".", "fuzz", "mmapfile", "internal/model", "internal/simfile", "internal/workload", "cmd/kvcli"} {
+	for _, dir := range []string{".", "fuzz", "fuzz/mutate", "mmapfile", "internal/model", "internal/simfile", "internal/workload", "cmd/kvcli"} {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,194 @@
+package main
+
+// A mutation breaks one rule of the engine.
+type mutation struct {
+	name   string
+	breaks string // what the engine does then, in words
+	edits  []edit
+	pkg    string // where the test is that must fail
+	test   string
+	args   []string // of the test, beside -run
+}
+
+// An edit replaces text of a file that must stand in it once.
+type edit struct{ file, old, new string }
+
+// few keeps a crash test to what it opens as part of all tests.
+var few = []string{"-images", "70000"}
+
+const (
+	openFlush = `		if err := db.file.SyncFull(); err != nil {
+			return fmt.Errorf("flushing what an earlier process left: %w", err)
+		}
+`
+	needed    = "published, db.durable.txid, db.flight)"
+	newFlush  = "f := &flush{group: db.group, slot: 1 - db.slot}"
+	setFlight = "db.flight = f.state.txid"
+)
+
+var mutations = []mutation{
+	// Opening.
+	{"NoFlushAtOpen", "a writable open does not flush",
+		[]edit{{"recover.go", openFlush, ""}},
+		"./fuzz", "TestCrash", few},
+	{"FlushBeforeFirstCommit", "it flushes only before its first commit",
+		[]edit{{"recover.go", openFlush, ""}, {"commit.go", newFlush, newFlush + `
+	if db.flushes == 0 {
+		if f.err = db.file.SyncFull(); f.err != nil {
+			return f
+		}
+	}`}},
+		"./fuzz", "TestCrash", few},
+	{"FlushUnlessClean", "it does not flush when the newest meta is marked clean",
+		[]edit{{"recover.go", openFlush, `		if slots, _ := readSlots(db.file); !newestIsClean(slots) {
+			if err := db.file.SyncFull(); err != nil {
+				return err
+			}
+		}
+`}, {"recover.go", "// unborn tells", `func newestIsClean(slots [2]slot) bool {
+	newest := slots[0]
+	if newest.err != nil || slots[1].err == nil && slots[1].meta.newerThan(newest.meta) {
+		newest = slots[1]
+	}
+	return newest.err == nil && newest.meta.flags&metaClean != 0
+}
+
+// unborn tells`}},
+		"./fuzz", "TestCrash", few},
+	{"NoDrop", "cached copies of what is trusted are kept",
+		[]edit{{"recover.go", "err := db.file.DropCache(0, 2*maxPageSize)", "err := error(nil)"},
+			{"recover.go", "if v.db.readOnly {", "if true {"}},
+		"./fuzz", "TestFault", nil},
+	{"NoVerify", "any valid meta is trusted",
+		[]edit{{"recover.go", "if m.flags&(metaClean|metaFlushed) != 0 {", "if true {"}},
+		"./fuzz", "TestCrash", few},
+	{"PruneByTxid", "only what the newest transaction wrote is verified",
+		[]edit{{"recover.go", "birth > v.m.base", "birth >= v.m.txid"}},
+		"./fuzz", "TestCrash", few},
+	{"PruneByHeader", "the page itself tells whether it is new, not its ref",
+		[]edit{{"recover.go", "	if r.pgno == 0 || !v.fresh(r.birth) {\n", `	old := make(page, headerSize)
+	if r.pgno != 0 {
+		readFull(v.db.file, old, int64(r.pgno)<<v.db.shift)
+	}
+	if r.pgno == 0 || !v.fresh(old.birth()) {
+`}},
+		"./fuzz", "TestCrash", few},
+	{"ReuseTxid", "the next txid is one above the trusted meta's",
+		[]edit{{"recover.go", "next = max(next, other.meta.txid)", "_ = other"}},
+		"./fuzz", "TestRuleTxidsAreUsedOnce", nil},
+	{"LostMetaLeft", "the meta of a lost transaction is not overwritten",
+		[]edit{{"recover.go", "		return db.overrule(m, 1-at)\n", "\t\treturn nil\n"}},
+		"./fuzz", "TestRuleTxidsAreUsedOnce", nil},
+	{"UnreadIsLost", "a state that cannot be read is passed over for the one before it",
+		[]edit{{"recover.go", "if errors.As(errs[at], &unread) {", "if errors.As(errs[at], &unread) && false {"}},
+		"./fuzz", "TestRuleReadErrorIsNoLoss", nil},
+
+	// Metas.
+	{"SlotByTxid", "a meta goes to slot txid mod 2",
+		[]edit{{"commit.go", setFlight, setFlight + "\n\tf.slot = int(f.state.txid & 1)"}},
+		"./fuzz", "TestCrash", few},
+	{"SlotOfDurable", "a meta goes over the durable one",
+		[]edit{{"commit.go", "slot: 1 - db.slot", "slot: db.slot"}},
+		"./fuzz", "TestCrash", few},
+	{"CleanInPlace", "the clean meta goes over the durable one",
+		[]edit{{"db.go", "int64(1-db.slot)<<db.shift", "int64(db.slot)<<db.shift"}},
+		"./fuzz", "TestRuleCleanMarkGoesBesideTheDurableMeta", nil},
+	{"FlaggedTooNew", "a meta says that its pages were flushed though it was sealed after that flush",
+		[]edit{{"commit.go", "		f.full = false\n", `		f.full = false
+		db.mu.Lock()
+		if db.head.txid > f.state.txid && db.group.members == 0 && db.seal(true) == nil {
+			f.state = db.head
+			f.meta = db.metaOf(f.state, db.durable.txid)
+			f.meta.flags |= metaFlushed
+		}
+		db.mu.Unlock()
+`}},
+		"./fuzz", "TestRuleFlagIsForWhatWasFlushed", nil},
+	{"FlushMissesPages", "the flush covers the meta, not the pages",
+		[]edit{{"db.go", "type writer struct {\n", "type writer struct {\n\tlate []pageWrite\n"},
+			{"commit.go", "	return s.write()\n", `	if withLog {
+		for _, w := range s.out {
+			db.late = append(db.late, pageWrite{w.pgno, slices.Clone(w.buf)})
+		}
+		return db.fitFile()
+	}
+	return s.write()
+`}, {"commit.go", "		f.err = db.writeMeta(f)\n", `		f.err = db.writeMeta(f)
+		for _, w := range db.late {
+			db.file.WriteAt(w.buf, int64(w.pgno)<<db.shift)
+		}
+		db.late = nil
+`}},
+		"./fuzz", "TestCrash", few},
+	{"PublishBeforeFlush", "a state is published before it is durable",
+		[]edit{{"commit.go", setFlight, setFlight + "\n\tdb.publish(db.head)"}},
+		"./fuzz", "TestRuleVisibilityFollowsDurability", nil},
+
+	// Failures.
+	{"NoLatch", "a failed flush does not end writing",
+		[]edit{{"commit.go", "		db.latch(f.err)\n", "		db.flight = 0\n"}},
+		"./fuzz", "TestFailedFlushLatches", nil},
+	{"MetaWriteFailureGoesOn", "a failed write of a meta does not end writing",
+		[]edit{{"commit.go", "failed = failed && f.err != nil", `failed = failed && f.err != nil && f.err.Error()[:7] != "writing"`}},
+		"./fuzz", "TestFault", nil},
+	{"NewerReadersGoOn", "after a failed flush readers of newer states go on",
+		[]edit{{"commit.go", "return tx.writable || tx.snap.txid > l.durable", "return tx.writable"}},
+		"./fuzz", "TestRuleReadersOfALostStateEnd", nil},
+	{"FailedGroupInFreeLog", "the free log says of a group that failed what it freed and allocated",
+		[]edit{{"commit.go", "	db.delta.reset(s.mark)\n", ""}},
+		"./fuzz", "TestRuleFreeLogForgetsFailedGroups", nil},
+	{"FailedGroupKeepsPages", "pages of a group that failed stay allocated",
+		[]edit{{"commit.go", "	db.alloc.giveBack(s.runs)\n", ""}},
+		"./fuzz", "TestFault", nil},
+
+	// Reuse of pages.
+	{"ReuseBeforeDurable", "pages of the durable state are used again",
+		[]edit{{"commit.go", needed, "published, 0, db.flight)"}},
+		"./fuzz", "TestRuleDurableStateStays", nil},
+	{"ReuseIgnoresReaders", "pages that readers see are used again",
+		[]edit{{"commit.go", "return db.readers.needed(published", "return newReaderTable().needed(published"}},
+		"./fuzz", "TestRuleReadersKeepTheirPages", nil},
+	{"ReuseIgnoresPublished", "pages of the published state are used again",
+		[]edit{{"commit.go", needed, "0*published, db.durable.txid, db.flight)"}},
+		"./fuzz", "TestRulePublishedStateStays", nil},
+	{"ReuseIgnoresFlight", "pages of a state whose flush is under way are used again",
+		[]edit{{"commit.go", needed, "published, db.durable.txid, 0)"}},
+		"./fuzz", "TestRuleStateInFlightStays", nil},
+	{"ReuseAtOnce", "a transaction uses pages again that it freed itself",
+		[]edit{{"tx.go", "	s.freed = append(s.freed, freedRun{r, birth})\n}", "	tx.db.alloc.free.add(r)\n}"}},
+		".", "TestModelExhaustive", nil},
+
+	// Rolling back.
+	{"UndoNotRestored", "rolling back leaves pages as they are",
+		[]edit{{"dirty.go", "		t.recycle(*d)\n		*d = u.page\n", "		d.scope, d.copied = u.page.scope, u.page.copied\n"}},
+		".", "TestSavepoints", nil},
+	{"FreedListNotCutBack", "what a scope freed stays freed when it is rolled back",
+		[]edit{{"tx.go", "	tx.db.alloc.giveBack(s.allocs.runs())\n", `	tx.db.alloc.giveBack(s.allocs.runs())
+	if len(tx.w.scopes) > 0 {
+		tx.w.scope().freed = append(tx.w.scope().freed, s.freed...)
+	} else {
+		tx.db.group.freed = append(tx.db.group.freed, s.freed...)
+	}
+`}},
+		"./fuzz", "TestRuleRolledBackFreesNothing", nil},
+	{"ExtentLeaked", "what a scope allocated stays allocated when it is rolled back",
+		[]edit{{"tx.go", "	tx.db.alloc.giveBack(s.allocs.runs())\n", ""}},
+		".", "TestRegressRollbackLeaks", nil},
+	{"LeakedByMember", "... when a member of a group is",
+		[]edit{{"tx.go", "	tx.db.alloc.giveBack(s.allocs.runs())\n", `	if tx.db.group.last == 0 || len(tx.w.scopes) > 0 {
+		tx.db.alloc.giveBack(s.allocs.runs())
+	}
+`}},
+		"./fuzz", "TestGroups", nil},
+
+	// Content.
+	{"PageSumIgnored", "the checksum of a page is not compared",
+		[]edit{{"tx.go", "case checksum(seed, r.pgno, r.birth, p) != r.sum:", "case false:"}},
+		"./fuzz", "TestBitFlips", nil},
+	{"ExtentSumIgnored", "the checksum of an extent is not compared",
+		[]edit{{"tx.go", "if d.Sum64() != e.sum {", "if false {"}},
+		"./fuzz", "TestBitFlips", nil},
+	{"CountNotKept", "counts in branches are not changed with their leaves",
+		[]edit{{"tree.go", "addCount(s.slot, d)", "addCount(s.slot, 0)"}},
+		"./fuzz", "TestRuleCountsFollow", nil},
+}
