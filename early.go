@@ -18,6 +18,9 @@ func (tx *Tx) spilled(err error) error {
 	}
 	err = tx.root.fold()
 	if err == nil {
+		err = tx.root.rebalanceOpen()
+	}
+	if err == nil {
 		err = tx.spill()
 	}
 	if err != nil {
@@ -44,6 +47,17 @@ func (b *Bucket) fold() error {
 		}
 	}
 	return nil
+}
+
+// rebalanceOpen merges underfull pages of the bucket and all open ones below it: what is
+// written early is not looked at again at the end.
+func (b *Bucket) rebalanceOpen() error {
+	for _, name := range b.openNames() {
+		if err := b.children[name].rebalanceOpen(); err != nil {
+			return err
+		}
+	}
+	return b.rebalance()
 }
 
 // A spillable is a dirty page that can be written early, and where its ref stands.

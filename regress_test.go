@@ -511,3 +511,45 @@ func TestRegressErrorThenCommit(t *testing.T) {
 		foliotest.MustClose(t, db)
 	}
 }
+
+// A transaction deletes so much that it writes pages early, or empties whole branches beside
+// ones that it leaves underfull.
+func TestDeletingMostInOneTransaction(t *testing.T) {
+	const n = 12000
+	for _, limit := range []int64{1 << 16, 0} {
+		for name, keep := range map[string]func(i int) bool{
+			"nothing":      func(i int) bool { return false },
+			"the ends":     func(i int) bool { return i < 1000 || i > n-10 },
+			"one in 1000":  func(i int) bool { return i%1000 == 0 },
+			"one of a few": func(i int) bool { return i%5 == 0 },
+		} {
+			t.Run(fmt.Sprintf("%s, limit %d", name, limit), func(t *testing.T) {
+				db := open(t, &folio.Options{DirtyLimit: limit})
+				fill(t, db, n, 100)
+				left := uint64(0)
+				update(t, db, func(b *folio.Bucket) error {
+					c := b.Cursor()
+					i := 0
+					for k, _ := c.First(); k != nil; k, _ = c.Next() {
+						if keep(i) {
+							left++
+						} else if err := c.Delete(); err != nil {
+							return err
+						}
+						i++
+					}
+					if i != n {
+						t.Errorf("the cursor saw %d of %d keys", i, n)
+					}
+					return nil
+				})
+				view(t, db, func(b *folio.Bucket) error {
+					if b.Count() != left {
+						t.Errorf("%d keys are left, not %d", b.Count(), left)
+					}
+					return nil
+				})
+			})
+		}
+	}
+}

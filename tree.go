@@ -587,27 +587,42 @@ func (b *Bucket) mergeBelow(pgno uint32) error {
 			}
 		}
 	}
+	b.dropEmpty(p)
+	return b.mergeUnderfull(p)
+}
+
+// dropEmpty takes empty children out of a branch that the transaction changed.
+func (b *Bucket) dropEmpty(p page) {
 	for i := 0; i < p.count(); {
 		c := p.ref(i)
-		if !b.altered(c.pgno) {
+		if !b.altered(c.pgno) || b.tx.db.dirty.at(c.pgno).buf.count() > 0 {
 			i++
 			continue
 		}
-		child := t.at(c.pgno).buf
-		switch {
-		case child.count() == 0:
-			b.tx.dropPage(c)
-			b.removeChildren(p, i, i+1)
-		case child.used() >= len(child)/3 || p.count() == 1:
+		b.tx.dropPage(c)
+		b.removeChildren(p, i, i+1)
+	}
+}
+
+// mergeUnderfull joins underfull children of a branch that the transaction changed with their
+// neighbours, of which none is empty.
+func (b *Bucket) mergeUnderfull(p page) error {
+	for i := 0; i < p.count(); {
+		c := p.ref(i)
+		if !b.altered(c.pgno) || p.count() == 1 {
 			i++
-		default:
-			merged, err := b.mergeChild(p, i)
-			if err != nil {
+			continue
+		}
+		child := b.tx.db.dirty.at(c.pgno).buf
+		merged := false
+		if child.used() < len(child)/3 {
+			var err error
+			if merged, err = b.mergeChild(p, i); err != nil {
 				return err
 			}
-			if !merged {
-				i++
-			}
+		}
+		if !merged {
+			i++
 		}
 	}
 	return nil
