@@ -11,11 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/foliokv/folio/internal/boltfile"
+	"github.com/foliokv/folio/mmapfile"
 )
 
 // Whoever interrupts an import or an export finds no file, and nothing that is in the way of the next.
@@ -87,6 +89,32 @@ func TestBoltWithoutTime(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(made + "*"); len(left) > 0 {
 		t.Errorf("it left %v", left)
+	}
+}
+
+// A pair that bbolt does not take is named.
+func TestExportNamesWhatBoltRefuses(t *testing.T) {
+	if strconv.IntSize == 32 {
+		t.Skip("there is no room for such a value")
+	}
+	value, err := mmapfile.Anonymous(boltfile.MaxValueSize + 1) // takes no memory until it is touched
+	if err != nil {
+		t.Skip(err)
+	}
+	defer value.Close()
+	file, err := os.Create(filepath.Join(t.TempDir(), "bolt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w, err := boltfile.NewWriter(file, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := &boltSink{w: w, progress: &progress{}}
+	err = errors.Join(sink.begin([]byte("b"), 0), sink.put([]byte("key"), value.Bytes()))
+	if want := `storing "key" in bucket b: a value of 2147483647 bytes: bbolt takes 2147483646`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

@@ -144,13 +144,13 @@ func (s *boltSink) begin(name []byte, sequence uint64) error {
 }
 
 func (s *boltSink) put(key, value []byte) error {
+	if err := s.w.Put(key, value); err != nil {
+		return explainPut(s.path, key, err)
+	}
 	s.sum.put(key, value)
 	if s.untold += int64(len(key) + len(value)); s.untold > 1<<20 {
 		s.progress.advance(s.untold)
 		s.untold = 0
-	}
-	if err := s.w.Put(key, value); err != nil {
-		return explainPut(s.path, key, err)
 	}
 	return nil
 }

@@ -24,8 +24,9 @@ nest, with their sequences and pairs. Then it reads the store again and compares
 counts and a checksum of all names, sequences, keys and values.
 
 OLD is opened for reading only, under bbolt's lock: a program that has it open for
-writing must close it first. A damaged file is an error. NEW appears when it is complete
-and compared, and a file that exists is never overwritten.
+writing must close it first. A damaged file is an error; but with one of its two meta
+pages damaged the other counts, as for bbolt, and the report says so. NEW appears when it
+is complete and compared, and a file that exists is never overwritten.
 
 'kvcli export-bolt' is the way back.`,
 		Example: `  kvcli import-bolt old.bolt new.db
@@ -71,11 +72,15 @@ func (c *cli) importBolt(parent context.Context, from, to string, pageSize int, 
 		return err
 	}
 	took := time.Since(start)
-	c.printFacts(asJSON, append(content.facts(),
+	facts := append(content.facts(),
 		fact{"seconds", seconds(took)},
 		fact{"rate", rateOf(file.Size(), took)},
 		fact{"size_before", size(file.Size())},
-		fact{"size_after", size(info.Size())})...)
+		fact{"size_after", size(info.Size())})
+	if file.ValidMetas() == 1 {
+		facts = append(facts, fact{"damaged_metas", 1})
+	}
+	c.printFacts(asJSON, facts...)
 	return nil
 }
 

@@ -100,6 +100,7 @@ type File struct {
 	mapped   *mmapfile.File
 	data     []byte
 	meta     meta
+	metas    int // valid ones
 	pageSize uint64
 }
 
@@ -184,6 +185,10 @@ func (f *File) PageSize() int { return int(f.pageSize) }
 // Txid is the transaction whose state is read.
 func (f *File) Txid() uint64 { return f.meta.txid }
 
+// ValidMetas is how many of the two meta pages are valid. With 1 the state may be that before the
+// last transaction: a crash may have damaged the other while it was written, or something else later.
+func (f *File) ValidMetas() int { return f.metas }
+
 // Size is the number of bytes that pages take up, free ones among them.
 func (f *File) Size() int64 { return int64(min(f.meta.pages*f.pageSize, uint64(len(f.data)))) }
 
@@ -207,9 +212,12 @@ func (f *File) readMetas() error {
 	first, err := f.metaAt(0)
 	if err == nil {
 		f.use(first)
-		if second, err := f.metaAt(uint64(first.pageSize)); err == nil &&
-			second.pageSize == first.pageSize && second.txid > first.txid {
-			f.use(second)
+		second, err := f.metaAt(uint64(first.pageSize))
+		if err == nil && second.pageSize == first.pageSize {
+			f.metas = metaPages
+			if second.txid > first.txid {
+				f.use(second)
+			}
 		}
 		return nil
 	}
@@ -222,7 +230,9 @@ func (f *File) readMetas() error {
 	return err
 }
 
-func (f *File) use(m meta) { f.meta, f.pageSize = m, uint64(m.pageSize) }
+func (f *File) use(m meta) {
+	f.meta, f.pageSize, f.metas = m, uint64(m.pageSize), max(f.metas, 1)
+}
 
 // metaAt reads the meta of the page that begins at an offset. An error says what kept a meta from being there.
 func (f *File) metaAt(off uint64) (m meta, err error) {

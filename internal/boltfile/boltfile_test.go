@@ -107,8 +107,8 @@ func TestReadsGoldenFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f.PageSize() != g.pageSize {
-				t.Errorf("page size %d", f.PageSize())
+			if f.PageSize() != g.pageSize || f.ValidMetas() != 2 {
+				t.Errorf("page size %d, %d metas", f.PageSize(), f.ValidMetas())
 			}
 			var got string
 			err = f.Guard(func() (err error) {
@@ -145,8 +145,8 @@ func TestOneMetaIsEnough(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s without meta %d: %v", g.name, slot, err)
 			}
-			if f.PageSize() != g.pageSize || f.Txid()%2 == uint64(slot) {
-				t.Errorf("%s without meta %d: page size %d, txid %d", g.name, slot, f.PageSize(), f.Txid())
+			if f.PageSize() != g.pageSize || f.Txid()%2 == uint64(slot) || f.ValidMetas() != 1 {
+				t.Errorf("%s without meta %d: page size %d, txid %d, %d metas", g.name, slot, f.PageSize(), f.Txid(), f.ValidMetas())
 			}
 			// The state before the last transaction: its pages may be in use anew, but for the empty file.
 			if _, err := list(f); err != nil && (g.name == "empty" || f.Txid() == newest(t, g.name)) {
