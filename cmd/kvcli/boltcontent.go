@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"time"
 
 	"github.com/foliokv/folio/internal/boltfile"
 )
@@ -24,6 +25,15 @@ func (c *cli) openBolt(name string) (*boltfile.File, error) {
 		return nil, fmt.Errorf("%s is not a bbolt file", name)
 	}
 	return f, explainBolt(name, err)
+}
+
+// isBolt tells whether the file name is one of bbolt's.
+func isBolt(name string) bool {
+	f, err := boltfile.Open(name, time.Nanosecond)
+	if err == nil {
+		f.Close()
+	}
+	return err == nil
 }
 
 // explainBolt says what an error in the bbolt file name means.

@@ -116,6 +116,8 @@ func explainOpen(name string, err error) error {
 		return fmt.Errorf("%s: no such file", name)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: permission denied", name)
+	case errors.Is(err, folio.ErrInvalid) && isBolt(name):
+		return fmt.Errorf("%s is a bbolt file, not a folio store: 'kvcli import-bolt %s NEW' makes one of it", name, name)
 	case errors.Is(err, folio.ErrInvalid):
 		return fmt.Errorf("%s is not a folio store", name)
 	case errors.Is(err, folio.ErrVersionMismatch):
