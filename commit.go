@@ -59,8 +59,7 @@ const (
 // commit ends a write transaction.
 func (db *DB) commit(tx *Tx) error {
 	if err := tx.complete(); err != nil {
-		tx.rollback()
-		return err
+		return tx.endWith(err)
 	}
 	db.mu.Lock()
 	tx.ended.Store(true)
@@ -98,19 +97,33 @@ func (db *DB) commit(tx *Tx) error {
 func (db *DB) commitNothing(tx *Tx) error {
 	db.dirty.finish(tx.w.scopes[0])
 	db.commits++
-	seen := max(db.group.last, db.head.txid)
-	published := db.published.Load()
+	fate := db.fateOfSeen()
 	db.wakeWaiters()
 	db.mu.Unlock()
 	db.order.unlock()
-	if published != nil && published.txid < seen {
-		if err := db.waitDurable(context.Background(), seen); err != nil {
-			return err
-		}
+	if err := fate(); err != nil {
+		return err
 	}
 	tx.runHandlers()
 	return nil
 }
+
+// fateOfSeen returns a function that waits until what a transaction sees that ends now is
+// published, and returns an error if it never will be: who acts on what he has read must not
+// find after a crash, or a full disk, that it was never there. It is called with mu, the
+// function without.
+func (db *DB) fateOfSeen() func() error {
+	published := db.published.Load()
+	switch g, head := db.group, db.head.txid; {
+	case g.last != 0:
+		return func() error { <-g.done; return g.err } // its members see to the flush
+	case published != nil && published.txid < head:
+		return func() error { return db.waitDurable(context.Background(), head) }
+	}
+	return nothingSeen
+}
+
+func nothingSeen() error { return nil }
 
 // complete brings the transaction's pages into the form they are sealed in.
 func (tx *Tx) complete() (err error) {
@@ -156,15 +169,21 @@ func (db *DB) join(tx *Tx) *group {
 	return g
 }
 
-// abort ends a write transaction and drops its changes.
-func (db *DB) abort(tx *Tx) {
+// abort ends a write transaction and drops its changes. The function that it returns is that of
+// fateOfSeen.
+func (db *DB) abort(tx *Tx) (fate func() error) {
 	db.mu.Lock()
 	db.active = nil
 	db.ended = tx.w.id
+	fate = nothingSeen
+	if tx.w.read && tx.failure() == nil {
+		fate = db.fateOfSeen()
+	}
 	db.drop(tx)
 	db.wakeWaiters()
 	db.mu.Unlock()
 	db.order.unlock()
+	return fate
 }
 
 // drop undoes all scopes of a transaction.

@@ -142,7 +142,8 @@ func TestMembersShareAFlush(t *testing.T) {
 		soon(t, "a member", in)
 	}
 	last := make(chan struct{}) // when it has the writer's turn all others have finished
-	soon(t, "a rollback", g.async(func(*folio.Bucket) error { close(last); return errors.New("undo") }))
+	done = append(done, g.async(func(*folio.Bucket) error { close(last); return nil }))
+	soon(t, "the last", last)
 	before := g.f.Ops()
 	g.free()
 	for _, d := range done {
@@ -334,4 +335,103 @@ func TestStormOfAborts(t *testing.T) {
 	}
 	wg.Wait()
 	foliotest.MustCheck(t, db)
+}
+
+// What a write transaction has read of its group is durable when its call returns, whether it
+// fails, is rolled back or changes nothing; and if it never will be, the call says so.
+func TestWhatWasReadIsDurable(t *testing.T) {
+	boom := errors.New("boom")
+	read := func(tx *folio.Tx) {
+		if tx.Bucket([]byte("b")).Get([]byte("member")) == nil {
+			t.Error("the member is not seen")
+		}
+	}
+	ends := map[string]func(db *folio.DB) error{
+		"fails": func(db *folio.DB) error {
+			err := db.Update(func(tx *folio.Tx) error { read(tx); return boom })
+			if err == boom {
+				return nil
+			}
+			if !errors.Is(err, boom) {
+				t.Errorf("the closure's error becomes %v", err)
+			}
+			return err
+		},
+		"changes nothing": func(db *folio.DB) error {
+			return db.Update(func(tx *folio.Tx) error { read(tx); return nil })
+		},
+		"rolls back": func(db *folio.DB) error {
+			tx, err := db.Begin(true)
+			must(t, err)
+			read(tx)
+			return tx.Rollback()
+		},
+	}
+	for name, end := range ends {
+		for _, fails := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " ", fails), func(t *testing.T) {
+				g := openGate(t, nil)
+				first := g.async(putter("first", 10))
+				soon(t, "the first flush", g.begun)
+				in := make(chan struct{})
+				var id int
+				member := g.async(func(b *folio.Bucket) error {
+					id = b.Tx().ID()
+					close(in)
+					return putter("member", 500)(b)
+				})
+				soon(t, "a member", in)
+				ended := make(chan error, 1)
+				durable := 0
+				go func() {
+					err := end(g.db)
+					durable = g.db.Stats().DurableTxid
+					ended <- err
+				}()
+				after := make(chan struct{}) // its turn comes when the one that reads has ended
+				last := g.async(func(b *folio.Bucket) error { close(after); return nil })
+				soon(t, "the last", after)
+				if fails {
+					g.f.Fail(simfile.Fault{Kind: simfile.Write})
+				}
+				g.free()
+				must(t, soon(t, "the first", first))
+				if err := soon(t, "the member", member); (err != nil) != fails {
+					t.Error(err)
+				}
+				err := soon(t, "the end", ended)
+				switch {
+				case fails && err == nil:
+					t.Error("what it read is gone, and it does not say so")
+				case !fails && err != nil:
+					t.Error(err)
+				case !fails && durable < id:
+					t.Errorf("it read of %d, and ended when %d was durable", id, durable)
+				}
+				if err := soon(t, "the last", last); (err != nil) != fails {
+					t.Error(err)
+				}
+				foliotest.MustClose(t, g.db)
+			})
+		}
+	}
+}
+
+// A write transaction that has read nothing waits for nobody when it is rolled back.
+func TestRollbackOfNothingWaitsForNobody(t *testing.T) {
+	g := openGate(t, nil)
+	first := g.async(putter("first", 10))
+	soon(t, "the first flush", g.begun)
+	in := make(chan struct{})
+	member := g.async(func(b *folio.Bucket) error { close(in); return putter("member", 500)(b) })
+	soon(t, "a member", in)
+	undone := make(chan error, 1)
+	go func() { undone <- g.db.Update(func(*folio.Tx) error { return errors.New("undo") }) }()
+	if soon(t, "the rollback", undone) == nil {
+		t.Error("no error")
+	}
+	g.free()
+	must(t, soon(t, "the first", first))
+	must(t, soon(t, "the member", member))
+	foliotest.MustClose(t, g.db)
 }

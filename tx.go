@@ -52,7 +52,8 @@ type writeTx struct {
 	spillAt    int64             // bytes of dirty pages below which writing early is not tried
 	deletes    bool              // so far the transaction only deleted
 	changed    bool
-	writing    run // the extent that is being written without the mutex
+	read       bool // any call was made on it
+	writing    run  // the extent that is being written without the mutex
 }
 
 func (w *writeTx) scope() *scope { return w.scopes[len(w.scopes)-1] }
@@ -160,7 +161,7 @@ func (tx *Tx) enter() (guarded bool) {
 	if tx.writable {
 		tx.db.mu.Lock()
 		tx.m, tx.hwm = tx.db.m, tx.db.alloc.hwm
-		tx.foreign = false
+		tx.foreign, tx.w.read = false, true
 	}
 	return debug.SetPanicOnFault(true)
 }
@@ -504,12 +505,18 @@ func (tx *Tx) Commit() error {
 	return tx.commit()
 }
 
-// Rollback ends the transaction and drops its changes.
+// Rollback ends the transaction and drops its changes. Of a write transaction that has read
+// something it waits until that is durable, or published if it is Deferred, and returns the
+// error if it never will be: then what the transaction read is not in the store.
 func (tx *Tx) Rollback() error {
 	if tx.managed {
 		panic("managed tx rollback not allowed")
 	}
-	return tx.rollback()
+	fate, err := tx.rollback()
+	if err != nil {
+		return err
+	}
+	return fate()
 }
 
 func (tx *Tx) commit() error {
@@ -522,16 +529,25 @@ func (tx *Tx) commit() error {
 	return tx.db.commit(tx)
 }
 
-func (tx *Tx) rollback() error {
+// rollback drops the transaction's changes; the function that it returns is that of fateOfSeen.
+func (tx *Tx) rollback() (fate func() error, err error) {
 	if !tx.ended.CompareAndSwap(false, true) {
-		return ErrTxClosed
+		return nothingSeen, ErrTxClosed
 	}
 	if !tx.writable {
 		tx.db.leaveReader(tx.slot)
-		return nil
+		return nothingSeen, nil
 	}
-	tx.db.abort(tx)
-	return nil
+	return tx.db.abort(tx), nil
+}
+
+// endWith rolls back and returns err, once what the transaction read is safe.
+func (tx *Tx) endWith(err error) error {
+	fate, _ := tx.rollback()
+	if lost := fate(); lost != nil {
+		return errors.Join(err, fmt.Errorf("what the transaction read is lost: %w", lost))
+	}
+	return err
 }
 
 // View runs fn in a read transaction and returns its error, or the transaction's (see
@@ -547,7 +563,7 @@ func (db *DB) View(fn func(*Tx) error) (err error) {
 		fault := tx.recovered(recover(), &done)
 		tx.managed = false
 		sticky := tx.Err()
-		tx.rollback()
+		_, _ = tx.rollback()
 		if fault != nil {
 			err = fault
 		} else if err == nil && done {
@@ -573,12 +589,13 @@ func (tx *Tx) recovered(r any, done *bool) error {
 		}
 	}
 	tx.managed = false
-	tx.rollback()
+	_, _ = tx.rollback()
 	panic(r)
 }
 
 // Update runs fn in a write transaction and commits it; when fn returns an error or panics,
-// its changes are dropped. fn runs exactly once. Concurrent calls run one after the other and
+// its changes are dropped. The error is returned once what fn has read of others' transactions
+// is durable (see Tx.Rollback). fn runs exactly once. Concurrent calls run one after the other and
 // share one flush; a nested call waits for itself, for ever.
 func (db *DB) Update(fn func(*Tx) error) error { return db.update(nil, fn) }
 
@@ -606,8 +623,10 @@ func (tx *Tx) run(fn func(*Tx) error) (err error) {
 		if err == nil && done {
 			err = tx.Err()
 		}
-		if err != nil || !done {
-			tx.rollback()
+		if !done {
+			_, _ = tx.rollback()
+		} else if err != nil {
+			err = tx.endWith(err)
 		}
 	}(debug.SetPanicOnFault(true))
 	tx.managed = true
