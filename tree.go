@@ -576,9 +576,9 @@ func (b *Bucket) rebalance() error {
 // mergeBelow mends the children of a branch that the transaction changed, bottom up.
 func (b *Bucket) mergeBelow(pgno uint32) error {
 	t := &b.tx.db.dirty
-	p := t.own(pgno, b.tx.w.scope())
-	if p.level() == 0 {
-		return nil
+	_, p, err := b.tx.writablePage(ref{pgno: pgno}, -1)
+	if err != nil || p.level() == 0 {
+		return err
 	}
 	for i := range p.count() {
 		if c := p.refPgno(i); b.altered(c) {

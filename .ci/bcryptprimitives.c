@@ -1,5 +1,5 @@
 /* ProcessPrng for Wine 8, whose bcryptprimitives.dll lacks it and without which Go programs do
- * not start. Built by crosstest.sh; never part of a program. */
+ * not start. Built by .ci/platforms; never part of a program. */
 #include <windows.h>
 
 BOOLEAN NTAPI SystemFunction036(PVOID buffer, ULONG length); /* RtlGenRandom */
