@@ -575,7 +575,6 @@ func (b *Bucket) rebalance() error {
 
 // mergeBelow mends the children of a branch that the transaction changed, bottom up.
 func (b *Bucket) mergeBelow(pgno uint32) error {
-	t := &b.tx.db.dirty
 	_, p, err := b.tx.writablePage(ref{pgno: pgno}, -1)
 	if err != nil || p.level() == 0 {
 		return err
