@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -67,7 +70,24 @@ type checker struct {
 	sums   []uint64            // if not nil, a sum over each sumPages pages that are in use
 	nested []nestedRoot
 	hwm    uint32
-	done   int64
+	done   *atomic.Int64 // pages claimed
+	forked bool          // another goroutine than check's
+
+	buffers *checkBuffers
+}
+
+// checkBuffers are what one goroutine uses again for every leaf.
+type checkBuffers struct {
+	leaf page
+	keys [][]byte
+}
+
+// fork returns a checker for another goroutine, whose findings go to found.
+func (c *checker) fork(found *[]error) *checker {
+	f := *c
+	f.forked, f.nested = true, nil
+	f.report = func(err error) { *found = append(*found, err) }
+	return &f
 }
 
 // A nestedRoot is a bucket that is still to be checked. Buckets may nest deeper, in a damaged
@@ -106,7 +126,7 @@ func (at *place) String() string {
 const sumPages = 64
 
 func newChecker(tx *Tx, ctx context.Context, opts CheckOptions) *checker {
-	return &checker{tx: tx, db: tx.db, ctx: ctx, opts: opts}
+	return &checker{tx: tx, db: tx.db, ctx: ctx, opts: opts, done: new(atomic.Int64), buffers: new(checkBuffers)}
 }
 
 func (tx *Tx) checkSync(ctx context.Context, opts CheckOptions, report func(error)) {
@@ -153,7 +173,7 @@ func (c *checker) sum(pgno uint32, b []byte) {
 		return
 	}
 	for ; len(b) > 0; pgno, b = pgno+1, b[c.db.pageSize:] {
-		c.sums[pgno/sumPages] += checksum(c.db.seed, pgno, 0, b[:c.db.pageSize])
+		atomic.AddUint64(&c.sums[pgno/sumPages], checksum(c.db.seed, pgno, 0, b[:c.db.pageSize]))
 	}
 }
 
@@ -169,14 +189,13 @@ func (c *checker) mark(pgno, n uint32, at *place) bool {
 		return false
 	}
 	for i := pgno; i < pgno+n; i++ {
-		if c.isUsed(i) {
+		bit := uint64(1) << (i % 64)
+		if atomic.OrUint64(&c.used[i/64], bit)&bit != 0 {
 			c.find(i, at, "is in use twice")
 			return false
 		}
-		c.used[i/64] |= 1 << (i % 64)
 	}
-	c.done += int64(n)
-	if c.done%1024 < int64(n) {
+	if c.done.Add(int64(n))%1024 < int64(n) && !c.forked {
 		c.tell()
 	}
 	return true
@@ -188,7 +207,7 @@ func (c *checker) tell() {
 		return
 	}
 	c.tx.foreign = true
-	c.opts.Progress(c.done, int64(c.hwm))
+	c.opts.Progress(c.done.Load(), int64(c.hwm))
 	c.tx.foreign = false
 }
 
@@ -286,7 +305,7 @@ func (c *checker) tree(r ref, at *place, up parent, lo, hi []byte) {
 	if c.ctx.Err() != nil {
 		return
 	}
-	p, birth := c.read(r, at)
+	p, birth := c.read(r, at, up.level)
 	if p == nil {
 		return
 	}
@@ -308,7 +327,7 @@ func (c *checker) tree(r ref, at *place, up parent, lo, hi []byte) {
 }
 
 // read returns the page of r if it is sound enough to look into.
-func (c *checker) read(r ref, at *place) (page, uint64) {
+func (c *checker) read(r ref, at *place, level int) (page, uint64) {
 	if r.dirty() {
 		if !c.tx.writable {
 			c.find(0, at, "refers to a page that is not in the file, %#x", r.pgno)
@@ -316,17 +335,9 @@ func (c *checker) read(r ref, at *place) (page, uint64) {
 		}
 		return c.db.dirty.at(r.pgno).buf, mask48
 	}
-	p := make(page, c.db.pageSize)
-	if err := readFull(c.db.file, p, int64(r.pgno)<<c.db.shift); err != nil {
-		c.find(r.pgno, at, "cannot be read: %v", err)
-		return nil, 0
-	}
-	if err := verifyPage(c.db.seed, r, p); err != nil {
+	p := c.buffer(level)
+	if err := c.db.fetch(r, p); err != nil {
 		c.damage(err, at)
-		return nil, 0
-	}
-	if err := p.validate(); err != nil {
-		c.find(r.pgno, at, "%v", err)
 		return nil, 0
 	}
 	c.sum(r.pgno, p)
@@ -334,6 +345,31 @@ func (c *checker) read(r ref, at *place) (page, uint64) {
 		c.visit(run{r.pgno, 1}, p)
 	}
 	return p, r.birth
+}
+
+// buffer returns memory for a page of this level. That of a leaf is used again for the next.
+func (c *checker) buffer(level int) page {
+	if level != 0 {
+		return make(page, c.db.pageSize)
+	}
+	if c.buffers.leaf == nil {
+		c.buffers.leaf = make(page, c.db.pageSize)
+	}
+	return c.buffers.leaf
+}
+
+// fetch reads the page of r into p and returns why it is not sound enough to look into.
+func (db *DB) fetch(r ref, p page) error {
+	if err := readFull(db.file, p, int64(r.pgno)<<db.shift); err != nil {
+		return corruptf(r.pgno, "cannot be read: %v", err)
+	}
+	if err := verifyPage(db.seed, r, p); err != nil {
+		return err
+	}
+	if err := p.validate(); err != nil {
+		return corruptf(r.pgno, "%v", err)
+	}
+	return nil
 }
 
 // damage reports an error of a page with its bucket.
@@ -346,22 +382,12 @@ func (c *checker) damage(err error, at *place) {
 	c.report(err)
 }
 
-// cells checks that the cells of a page do not overlap and that its garbage is what is left.
+// cells checks that the garbage of a page is what its cells leave; validate has seen that they
+// do not overlap.
 func (c *checker) cells(pgno uint32, p page, at *place) {
-	type span struct{ from, to int }
-	spans := make([]span, p.count())
 	size := 0
-	for i := range spans {
-		n := p.cellSize(i)
-		spans[i] = span{p.cellOff(i), p.cellOff(i) + n}
-		size += n
-	}
-	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
-	for i := 1; i < len(spans); i++ {
-		if spans[i].from < spans[i-1].to {
-			c.find(pgno, at, "cells at %d and %d overlap", spans[i-1].from, spans[i].from)
-			return
-		}
+	for i := range p.count() {
+		size += p.cellSize(i)
 	}
 	if want := len(p) - p.cellStart() - size; p.garbage() != want {
 		c.find(pgno, at, "%d garbage bytes, the header says %d", want, p.garbage())
@@ -375,7 +401,7 @@ func (c *checker) entries(pgno uint32, p page, at *place, up parent, lo, hi []by
 	if p.level() > 0 {
 		first = 1
 	}
-	keys := make([][]byte, p.count())
+	keys := c.keysOf(p)
 	for i := first; i < p.count(); i++ {
 		key, err := c.key(p, i, at, up)
 		if err != nil {
@@ -395,21 +421,87 @@ func (c *checker) entries(pgno uint32, p page, at *place, up parent, lo, hi []by
 		c.slotOf(pgno, p, i, key, at)
 		prev = key
 	}
+	if p.level() > 0 {
+		c.children(p, keys, at, up, lo, hi)
+		return
+	}
 	for i := range p.count() {
-		if p.level() == 0 {
-			c.payload(pgno, p, i, keys[i], at, up)
-			continue
-		}
-		l, h := lo, hi
+		c.payload(pgno, p, i, keys[i], at, up)
+	}
+	c.buffers.keys = keys[:0]
+}
+
+// keysOf returns room for the keys of a page.
+func (c *checker) keysOf(p page) [][]byte {
+	keys := c.buffers.keys
+	c.buffers.keys = nil // an inline bucket is checked while its leaf is
+	if p.level() > 0 || cap(keys) < p.count() {
+		return make([][]byte, p.count())
+	}
+	return keys[:p.count()]
+}
+
+// children checks what is below a branch with these keys.
+func (c *checker) children(p page, keys [][]byte, at *place, up parent, lo, hi []byte) {
+	bounds := func(i int) (l, h []byte) {
+		l, h = lo, hi
 		if i > 0 {
 			l = keys[i]
 		}
 		if i+1 < p.count() {
 			h = keys[i+1]
 		}
+		return l, h
+	}
+	if p.level() == 2 && !c.tx.writable && c.visit == nil {
+		c.fanOut(p, at, up, bounds)
+		return
+	}
+	for i := range p.count() {
 		if r := p.ref(i); c.claim(r, at) {
+			l, h := bounds(i)
 			c.tree(r, at, up, l, h)
 		}
+	}
+}
+
+// A subtree is a child of a branch that is checked by another goroutine.
+type subtree struct {
+	c     *checker
+	found []error
+	done  chan struct{}
+}
+
+// fanOut checks the children of a branch of level 2 by as many goroutines as there are
+// processors. Findings come in the order of the children all the same.
+func (c *checker) fanOut(p page, at *place, up parent, bounds func(i int) (lo, hi []byte)) {
+	all := make([]subtree, p.count())
+	for i := range all {
+		all[i] = subtree{c: c.fork(&all[i].found), done: make(chan struct{})}
+	}
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(all)) {
+		workers.Go(func() {
+			var own checkBuffers
+			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
+				all[i].c.buffers = &own
+				if r := p.ref(i); all[i].c.claim(r, at) {
+					lo, hi := bounds(i)
+					all[i].c.tree(r, at, up, lo, hi)
+				}
+				close(all[i].done)
+			}
+		})
+	}
+	defer workers.Wait() // also when a report panics: nobody reads the file when check has ended
+	for i := range all {
+		<-all[i].done
+		for _, err := range all[i].found {
+			c.report(err)
+		}
+		c.nested = append(c.nested, all[i].c.nested...)
+		c.tell()
 	}
 }
 

@@ -146,3 +146,28 @@ func TestInspectorDescribesEveryPage(t *testing.T) {
 		t.Errorf("metas: %+v", metas)
 	}
 }
+
+// Check shares its work among processors; it finds the same, in the same order, as often as it
+// is asked.
+func TestCheckFindsTheSameEachTime(t *testing.T) {
+	data, _ := salvageStores[0].made(t, nil)
+	random := rand.New(rand.NewPCG(*folio.Seed, 5))
+	t.Logf("-seed %d", *folio.Seed)
+	for range 20 {
+		data[random.IntN(len(data)-2*salvagePage)+2*salvagePage] ^= 1
+	}
+	path := filepath.Join(t.TempDir(), "store")
+	must(t, os.WriteFile(path, data, 0o600))
+	db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true})
+	must(t, err)
+	defer db.Close()
+	first := foliotest.Check(db)
+	if first == nil {
+		t.Fatal("nothing is found")
+	}
+	for range 5 {
+		if again := foliotest.Check(db); again.Error() != first.Error() {
+			t.Fatalf("first\n%v\nthen\n%v", first, again)
+		}
+	}
+}
