@@ -4,6 +4,8 @@ package fuzz
 
 import (
 	"flag"
+	"fmt"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -15,5 +17,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if path := os.Getenv(childEnv); path != "" {
+		fmt.Fprintln(os.Stderr, child(path)) // it ends by being killed only
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
 }
