@@ -48,11 +48,14 @@ func defaultImages() int64 {
 	switch {
 	case testing.Short():
 		return 20_000
-	case flag.Lookup("test.run").Value.String() == "":
+	case !named():
 		return 70_000
 	}
 	return 200_000
 }
+
+// named tells whether tests were asked for by name, and not all.
+func named() bool { return flag.Lookup("test.run").Value.String() != "" }
 
 // A crasher shares out the budget of images to workloads, and counts.
 type crasher struct {
