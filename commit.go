@@ -500,7 +500,11 @@ func (s *sealer) run(withLog bool) error {
 		extra = 1
 	}
 	if n := len(s.order) + extra; n > 0 {
-		runs, err := db.allocate(uint32(n), s.group.grows, false)
+		how := anywhere
+		if withLog {
+			how = together
+		}
+		runs, err := db.allocate(uint32(n), s.group.grows, how)
 		if err != nil {
 			return err
 		}
@@ -653,7 +657,7 @@ func (s *sealer) writeLog() error {
 	replace := !snapshot && db.log.fitsTail(db.pageSize, changes)
 	switch {
 	case snapshot:
-		changes = db.alloc.free.byPos.Len() + len(db.alloc.pending) + int(db.alloc.waiting) + len(s.group.freed) + len(db.log.chain) + db.activeRuns()
+		changes = db.alloc.free.runCount() + len(db.alloc.pending) + int(db.alloc.waiting) + len(s.group.freed) + len(db.log.chain) + db.activeRuns()
 		for _, r := range db.log.chain {
 			s.old = append(s.old, freedRun{run{r.pgno, 1}, r.birth})
 		}
@@ -665,7 +669,7 @@ func (s *sealer) writeLog() error {
 		db.delta.free(r.run)
 	}
 	if n := logSpace(db.pageSize, changes) - 1; !replace && n > 0 {
-		more, err := db.allocate(uint32(n), s.group.grows, false)
+		more, err := db.allocate(uint32(n), s.group.grows, anywhere)
 		if err != nil {
 			return err
 		}

@@ -196,7 +196,7 @@ func (tx *Tx) newEarlyWriter(batch uint32) *earlyWriter {
 // until close.
 func (w *earlyWriter) add(p page) (ref, error) {
 	if len(w.runs) == 0 {
-		rs, err := w.tx.db.allocate(w.batch, true, false)
+		rs, err := w.tx.db.allocate(w.batch, true, anywhere)
 		if err != nil {
 			return ref{}, err
 		}

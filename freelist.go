@@ -24,39 +24,27 @@ type run struct{ start, n uint32 }
 
 func (r run) end() uint32 { return r.start + r.n }
 
-// A runSet is a set of pages as runs that neither overlap nor touch. Its zero value is an
-// empty set without the index for best fit.
+// A runSet is a set of pages as runs that neither overlap nor touch, small where it has few of
+// them. Its zero value is an empty set.
 type runSet struct {
 	byPos *btree.BTreeG[run]
-	byLen *btree.BTreeG[run] // nil where best fit is not asked for
 	pages uint64
 }
 
-func byStart(a, b run) bool { return a.start < b.start }
-
 func newRunSet() *runSet {
-	return &runSet{
-		byPos: btree.NewG(32, byStart),
-		byLen: btree.NewG(32, func(a, b run) bool { return a.n < b.n || a.n == b.n && a.start < b.start }),
-	}
+	return &runSet{byPos: btree.NewG(32, func(a, b run) bool { return a.start < b.start })}
 }
 
 func (s *runSet) put(r run) {
 	if s.byPos == nil {
-		s.byPos = btree.NewG(32, byStart)
+		*s = *newRunSet()
 	}
 	s.byPos.ReplaceOrInsert(r)
-	if s.byLen != nil {
-		s.byLen.ReplaceOrInsert(r)
-	}
 	s.pages += uint64(r.n)
 }
 
 func (s *runSet) drop(r run) {
 	s.byPos.Delete(r)
-	if s.byLen != nil {
-		s.byLen.Delete(r)
-	}
 	s.pages -= uint64(r.n)
 }
 
@@ -120,20 +108,6 @@ func (s *runSet) remove(r run) bool {
 	return true
 }
 
-// take removes n pages from the shortest run that has them; of runs alike, the lowest.
-func (s *runSet) take(n uint32) (run, bool) {
-	var in run
-	s.byLen.AscendGreaterOrEqual(run{n: n}, func(r run) bool { in = r; return false })
-	if in.n == 0 {
-		return run{}, false
-	}
-	s.drop(in)
-	if in.n > n {
-		s.put(run{in.start + n, in.n - n})
-	}
-	return run{in.start, n}, true
-}
-
 // runs returns the set in order.
 func (s *runSet) runs() []run {
 	if s.pages == 0 {
@@ -185,68 +159,83 @@ func (s *pageSet) set(r run, in bool) {
 }
 
 // An allocator is the space of the file in memory. The writer's mutex guards it.
+//
+// Pages that are written together should lie together: a disk pays for each piece of a flush,
+// hardly for its length. So allocation sweeps over the file: each starts where the last one
+// ended, where pages have had the longest time to be freed.
 type allocator struct {
-	free     *runSet
+	free     pageSet
 	pending  map[uint64][]pendingRun // by the newest needed state that pins them
 	waiting  uint64                  // pages in pending
 	hwm      uint32                  // high-water mark: pages from here on were never used
 	maxPages uint32                  // hwm may not pass it
-	loose    []run                   // scratch space
+	sweep    uint32                  // where the next allocation begins to look
 }
 
 func newAllocator(hwm, maxPages uint32) *allocator {
-	return &allocator{free: newRunSet(), pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages}
+	return &allocator{pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages}
 }
 
 // contiguous allocates n adjacent pages, and leaves keep pages free if it can grow instead.
 func (a *allocator) contiguous(n uint32, keep uint64) ([]run, error) {
-	if a.free.pages >= uint64(n)+keep {
-		if r, ok := a.free.take(n); ok {
-			return []run{r}, nil
-		}
+	if r, ok := a.fitting(n, keep); ok {
+		return []run{r}, nil
 	}
 	r, err := a.grow(n, keep)
 	return []run{r}, err
+}
+
+// fitting allocates n adjacent free pages if there are and keep are left.
+func (a *allocator) fitting(n uint32, keep uint64) (run, bool) {
+	if a.free.pages < uint64(n)+keep {
+		return run{}, false
+	}
+	r, ok := a.free.fitting(a.sweep, n)
+	if ok {
+		a.free.remove(r)
+		a.sweep = r.end()
+	}
+	return r, ok
 }
 
 // grow allocates n adjacent pages at the end, beginning with the free ones there unless fewer
 // than keep would be left.
 func (a *allocator) grow(n uint32, keep uint64) (run, error) {
 	start := a.hwm
-	last, _ := a.free.around(a.hwm)
-	if last.n > 0 && last.end() == a.hwm && a.free.pages >= uint64(last.n)+keep {
+	last := a.free.endingAt(a.hwm)
+	if a.free.pages >= uint64(last.n)+keep {
 		start = last.start
 	}
 	if uint64(start)+uint64(n) > uint64(a.maxPages) {
 		return run{}, ErrMaxSizeReached
 	}
 	if start < a.hwm {
-		a.free.drop(last)
+		a.free.remove(last)
 	}
-	a.hwm = start + n
-	return run{start, n}, nil
+	r := run{start, n}
+	if r.end() < a.hwm {
+		a.free.add(run{r.end(), a.hwm - r.end()})
+	}
+	a.hwm = max(a.hwm, r.end())
+	return r, nil
 }
 
-// scattered allocates n pages in as few runs as it can, in ascending order, and leaves keep
-// pages free if it can grow instead. Where much of the file is free it takes the lowest pages,
-// so that data moves down and the tail can be cut off.
+// scattered allocates n pages in ascending order, adjacent where that is to be had, and leaves
+// keep pages free if it can grow instead. Where much of the file is free it takes the lowest
+// pages, so that data moves down and the tail can be cut off.
 func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
-	sparse := a.free.pages > uint64(a.hwm)/4
-	if !sparse && a.free.pages >= uint64(n)+keep {
-		if r, ok := a.free.take(n); ok {
-			return []run{r}, nil
-		}
+	if a.free.pages > uint64(a.hwm)*2/5 {
+		a.sweep = 0
+	} else if r, ok := a.fitting(n, keep); ok {
+		return []run{r}, nil
 	}
 	var got []run
-	for n > 0 && a.free.pages > keep {
-		r, _ := a.free.byLen.Max()
-		if sparse {
-			r, _ = a.free.byPos.Min()
+	if a.free.pages > keep {
+		got = a.free.gather(a.sweep, uint32(min(uint64(n), a.free.pages-keep)))
+		a.sweep = got[len(got)-1].end()
+		for _, r := range got {
+			n -= r.n
 		}
-		r.n = uint32(min(uint64(r.n), uint64(n), a.free.pages-keep))
-		a.free.remove(r)
-		got = append(got, r)
-		n -= r.n
 	}
 	if n > 0 {
 		r, err := a.grow(n, keep)
@@ -257,6 +246,15 @@ func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
 		got = append(got, r)
 	}
 	return joinRuns(got), nil
+}
+
+// worthGrowing tells whether n pages, to be written at once and then flushed, should rather go
+// to the end of the file than into holes: as long as at most a third of the file is free. The
+// more of it is free, the more holes lie side by side when the sweep comes by.
+func (a *allocator) worthGrowing(n uint32) bool {
+	const most = 1024 // pages; larger groups fill holes, so that a load leaves a dense file
+	used := uint64(a.hwm) - a.free.pages - a.waiting
+	return n <= most && n > 1 && uint64(a.hwm)+uint64(n) <= used+used/2 && a.hwm+n <= a.maxPages
 }
 
 // unusedPages is how many pages could be allocated before hwm reaches maxPages.
@@ -281,28 +279,25 @@ func (a *allocator) giveBack(rs []run) {
 // retire makes the pages that transaction f freed wait for the needed states, or free where
 // none needs them. needed is sorted.
 func (a *allocator) retire(freed []freedRun, f uint64, needed []uint64) {
-	free := a.loose[:0]
 	for _, r := range freed {
-		free = a.wait(free, pendingRun{r, f}, needed)
+		a.wait(pendingRun{r, f}, needed)
 	}
-	a.addLoose(free)
 }
 
-// wait makes p wait for the newest state that needs it, or appends it to free.
-func (a *allocator) wait(free []run, p pendingRun, needed []uint64) []run {
+// wait makes p wait for the newest state that needs it, or makes it free.
+func (a *allocator) wait(p pendingRun, needed []uint64) {
 	i, _ := slices.BinarySearch(needed, p.freed)
 	if i == 0 || needed[i-1] < p.birth {
-		return append(free, p.run)
+		a.free.add(p.run)
+		return
 	}
 	a.pending[needed[i-1]] = append(a.pending[needed[i-1]], p)
 	a.waiting += uint64(p.n)
-	return free
 }
 
 // release frees what waited for states that are needed no more. States only leave: a new one
 // is always the newest, so a page looked at once is pinned by nothing older than its pin.
 func (a *allocator) release(needed []uint64) {
-	free := a.loose[:0]
 	for s, waiting := range a.pending {
 		if _, found := slices.BinarySearch(needed, s); found {
 			continue
@@ -310,24 +305,15 @@ func (a *allocator) release(needed []uint64) {
 		delete(a.pending, s)
 		for _, p := range waiting {
 			a.waiting -= uint64(p.n)
-			free = a.wait(free, p, needed)
+			a.wait(p, needed)
 		}
-	}
-	a.addLoose(free)
-}
-
-// addLoose makes runs free, neighbours in one go.
-func (a *allocator) addLoose(rs []run) {
-	a.loose = rs
-	for _, r := range joinRuns(rs) {
-		a.free.add(r)
 	}
 }
 
 // trim lowers the high-water mark past free pages at the end.
 func (a *allocator) trim() {
-	if last, ok := a.free.byPos.Max(); ok && last.end() == a.hwm {
-		a.free.drop(last)
+	if last := a.free.endingAt(a.hwm); last.n > 0 {
+		a.free.remove(last)
 		a.hwm = last.start
 	}
 }

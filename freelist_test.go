@@ -29,7 +29,7 @@ func FuzzFreelist(f *testing.F) {
 		if readRecords(logOf(records), &replay) != nil {
 			return
 		}
-		checkRuns(t, replay.free, replay.hwm)
+		checkRuns(t, replay.free.runs(), replay.free.pages, replay.hwm)
 		_, again := encodeLogSnapshot(minPageSize, replay.hwm, replay.free.runs())
 		second := logReplay{free: newRunSet(), hwm: metaPages}
 		for _, p := range again {
@@ -43,30 +43,44 @@ func FuzzFreelist(f *testing.F) {
 	})
 }
 
-func checkRuns(t *testing.T, s *runSet, hwm uint32) {
+// checkRuns checks that runs below hwm, which are count pages, are in order and do not touch.
+func checkRuns(t *testing.T, rs []run, count uint64, hwm uint32) {
 	t.Helper()
 	end, pages := uint32(0), uint64(0)
-	for _, r := range s.runs() {
+	for _, r := range rs {
 		if r.n == 0 || r.start < metaPages || end > 0 && r.start <= end || r.end() > hwm || r.end() < r.start {
 			t.Fatalf("run %v after %d, of %d pages", r, end, hwm)
 		}
 		end = r.end()
 		pages += uint64(r.n)
 	}
-	if s.pages != pages {
-		t.Fatalf("the set counts %d pages and has %d", s.pages, pages)
-	}
-	if s.byLen != nil && s.byLen.Len() != s.byPos.Len() {
-		t.Fatalf("%d runs by position, %d by length", s.byPos.Len(), s.byLen.Len())
+	if count != pages {
+		t.Fatalf("the set counts %d pages and has %d", count, pages)
 	}
 }
 
-// A run set agrees with a plain set of pages.
-func TestRunSetAgainstPages(t *testing.T) {
-	const size = 200
+// A set of pages, for tests of both kinds.
+type anySet interface {
+	add(run)
+	remove(run) bool
+	overlaps(run) bool
+	runs() []run
+}
+
+// Sets of pages agree with a plain array.
+func TestSetsAgainstPages(t *testing.T) {
 	for s := range uint64(50) {
-		r := rand.New(rand.NewPCG(*Seed, s))
-		set := newRunSet()
+		runs := newRunSet()
+		testSet(t, rand.New(rand.NewPCG(*Seed, s)), runs, &runs.pages)
+		pages := &pageSet{}
+		testSet(t, rand.New(rand.NewPCG(*Seed, s)), pages, &pages.pages)
+	}
+}
+
+func testSet(t *testing.T, r *rand.Rand, set anySet, pages *uint64) {
+	{
+		// The pages lie around the end of a pageSet's first chunk.
+		const size = chunkPages + 200
 		var has [size]bool
 		count := func(x run) (n int) {
 			for _, b := range has[x.start:x.end()] {
@@ -82,7 +96,7 @@ func TestRunSetAgainstPages(t *testing.T) {
 			}
 		}
 		for range 500 {
-			x := run{uint32(2 + r.IntN(size-12)), uint32(1 + r.IntN(10))}
+			x := run{uint32(size - 400 + r.IntN(388)), uint32(1 + r.IntN(10))}
 			n := count(x)
 			if set.overlaps(x) != (n > 0) {
 				t.Fatalf("seed %d: overlaps(%v) is wrong", *Seed, x)
@@ -98,18 +112,46 @@ func TestRunSetAgainstPages(t *testing.T) {
 					mark(x, false)
 				}
 			case op == 2:
-				if y, ok := set.take(x.n); ok {
-					if y.n != x.n || count(y) != int(y.n) {
-						t.Fatalf("seed %d: take(%d) gives %v", *Seed, x.n, y)
+				if set, ok := set.(*pageSet); ok {
+					testFinding(t, r, set, x.n)
+					for _, y := range set.gather(x.start, x.n) {
+						if count(y) != int(y.n) {
+							t.Fatalf("seed %d: gather(%v) gives %v", *Seed, x, y)
+						}
+						mark(y, false)
 					}
-					mark(y, false)
 				}
 			}
-			checkRuns(t, set, size)
+			checkRuns(t, set.runs(), *pages, size)
 		}
-		if n := count(run{0, size}); uint64(n) != set.pages {
-			t.Fatalf("seed %d: %d pages, not %d", *Seed, set.pages, n)
+		if n := count(run{0, size}); uint64(n) != *pages {
+			t.Fatalf("seed %d: %d pages, not %d", *Seed, *pages, n)
 		}
+	}
+}
+
+// testFinding compares what a pageSet says of its runs with the list of them.
+func testFinding(t *testing.T, r *rand.Rand, s *pageSet, n uint32) {
+	t.Helper()
+	longest := uint32(0)
+	for _, x := range s.runs() {
+		longest = max(longest, x.n)
+		if got := s.endingAt(x.end()); got != x {
+			t.Fatalf("endingAt(%d) is %v, not %v", x.end(), got, x)
+		}
+		if got, ok := s.next(x.start, x.start+n); !ok || got != (run{x.start, min(n, x.n)}) {
+			t.Fatalf("next is %v, not %v", got, x)
+		}
+	}
+	if len(s.runs()) != s.runCount() {
+		t.Fatalf("%d runs, said to be %d", len(s.runs()), s.runCount())
+	}
+	if s.longest < longest {
+		t.Fatalf("a run of %d pages, said to be no longer than %d", longest, s.longest)
+	}
+	got, ok := s.fitting(uint32(r.IntN(chunkPages)), n)
+	if ok != (longest >= n) || ok && (got.n != n || !s.holds(got)) {
+		t.Fatalf("fitting(%d) is %v, %v; the longest run has %d", n, got, ok, longest)
 	}
 }
 
@@ -169,7 +211,7 @@ func TestAllocatorAgainstStates(t *testing.T) {
 				live = append(live, owned{x, txid})
 			}
 			a.retire(freed, txid, needed)
-			checkRuns(t, a.free, a.hwm)
+			checkRuns(t, a.free.runs(), a.free.pages, a.hwm)
 			used := uint64(0)
 			for _, o := range live {
 				used += uint64(o.n)

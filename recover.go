@@ -421,10 +421,13 @@ func (db *DB) start(m meta, at int, next uint64, size int64) error {
 		return err
 	}
 	db.alloc = newAllocator(m.hwm, db.maxPages())
-	db.alloc.free, db.log = free, log
 	if db.inUse, err = pagesInUse(m, free, log.chain); err != nil {
 		return err
 	}
+	for _, r := range free.runs() {
+		db.alloc.free.add(r)
+	}
+	db.log = log
 	s := &snapshot{txid: m.txid, root: m.root, log: m.log, hwm: m.hwm, m: db.m}
 	db.root, db.head, db.durable = m.root, s, s
 	db.published.Store(s)

@@ -33,9 +33,18 @@ var zeros [64 << 10]byte
 // reserve is the number of pages kept for deletes: reservePages, less in a very small store.
 func (db *DB) reserve() uint64 { return uint64(min(reservePages, db.alloc.maxPages/8)) }
 
+// A placing says how pages that are allocated together should lie.
+type placing int
+
+const (
+	anywhere placing = iota
+	adjacent         // as one run
+	together         // as one run if the file may grow for it: a flush follows
+)
+
 // allocate gives out n pages. What grows the store leaves the reserve untouched: room for it
 // is there already, or is made first. It is called with mu.
-func (db *DB) allocate(n uint32, grows, contiguous bool) ([]run, error) {
+func (db *DB) allocate(n uint32, grows bool, how placing) ([]run, error) {
 	a := db.alloc
 	keep := uint64(0)
 	if grows {
@@ -50,10 +59,33 @@ func (db *DB) allocate(n uint32, grows, contiguous bool) ([]run, error) {
 			return nil, err
 		}
 	}
-	if contiguous {
+	switch how {
+	case adjacent:
 		return a.contiguous(n, keep)
+	case together:
+		if r, ok := db.allocateTogether(n, keep); ok {
+			return []run{r}, nil
+		}
 	}
 	return a.scattered(n, keep)
+}
+
+// allocateTogether allocates n adjacent pages if there are, or the file may well grow.
+func (db *DB) allocateTogether(n uint32, keep uint64) (run, bool) {
+	a := db.alloc
+	if r, ok := a.fitting(n, keep); ok {
+		return r, true
+	}
+	if !db.onDisk || db.full || !a.worthGrowing(n) {
+		return run{}, false
+	}
+	if exists := uint32(min(db.size>>db.shift, int64(a.maxPages))); n < straightPages && exists < a.hwm+n {
+		if db.extendAhead(max(exists, a.hwm), uint64(n)) != nil {
+			return run{}, false
+		}
+	}
+	r, err := a.grow(n, keep)
+	return r, err == nil
 }
 
 // relieve flushes when n pages cannot be had now, but pages wait only for states that a flush
@@ -262,7 +294,7 @@ func (tx *Tx) writeExtent(b []byte) (extent, error) {
 // allocExtent allocates the pages of an extent of n bytes to the innermost scope.
 func (tx *Tx) allocExtent(n int64) (extent, error) {
 	e := extent{length: uint32(n), birth: tx.w.id}
-	rs, err := tx.db.allocate(e.pages(tx.db.pageSize), true, true)
+	rs, err := tx.db.allocate(e.pages(tx.db.pageSize), true, adjacent)
 	if err != nil {
 		return extent{}, fmt.Errorf("writing a value of %d bytes: %w", n, err)
 	}

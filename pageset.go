@@ -1,0 +1,261 @@
+package folio
+
+import "math/bits"
+
+// A pageSet is a set of pages as a bitmap: adding and removing a page is one word, whatever
+// the set's size. Stretches of chunkPages pages without any member take no memory. Its zero
+// value is an empty set.
+type pageSet struct {
+	chunks  []*pageChunk
+	pages   uint64
+	longest uint32 // no run is longer; see runAround
+}
+
+const (
+	chunkPages = 4096
+	chunkWords = chunkPages / 64
+)
+
+type pageChunk struct {
+	words [chunkWords]uint64
+	n     int // pages in it
+}
+
+// word returns the bits of the 64 pages from page i*64 on.
+func (s *pageSet) word(i int) uint64 {
+	if k := i / chunkWords; k < len(s.chunks) && s.chunks[k] != nil {
+		return s.chunks[k].words[i%chunkWords]
+	}
+	return 0
+}
+
+// eachWord calls fn for every word that r touches, with the bits of r in it,
+// until fn returns false; it tells whether fn never did.
+func (r run) eachWord(fn func(i int, mask uint64) bool) bool {
+	for at, end := uint64(r.start), uint64(r.start)+uint64(r.n); at < end; {
+		n := min(64-at%64, end-at)
+		if !fn(int(at/64), ^uint64(0)>>(64-n)<<(at%64)) {
+			return false
+		}
+		at += n
+	}
+	return true
+}
+
+// add adds the pages of r; those that are in the set already change nothing.
+func (s *pageSet) add(r run) {
+	r.eachWord(func(i int, mask uint64) bool {
+		c := s.chunk(i / chunkWords)
+		w := &c.words[i%chunkWords]
+		n := bits.OnesCount64(mask &^ *w)
+		*w |= mask
+		c.n += n
+		s.pages += uint64(n)
+		return true
+	})
+	s.longest = max(s.longest, s.runAround(r))
+}
+
+func (s *pageSet) chunk(k int) *pageChunk {
+	for k >= len(s.chunks) {
+		s.chunks = append(s.chunks, nil)
+	}
+	if s.chunks[k] == nil {
+		s.chunks[k] = &pageChunk{}
+	}
+	return s.chunks[k]
+}
+
+// runAround bounds the length of the run that r is part of. It does not look far: of what is
+// longer than some chunks it only says so.
+func (s *pageSet) runAround(r run) uint32 {
+	const far = 4 * chunkWords
+	n := uint64(r.n)
+	below, above := uint64(r.start), uint64(r.end())
+	for steps := 0; below > 0; steps++ {
+		if steps == far {
+			return ^uint32(0)
+		}
+		i, off := (below-1)/64, (below-1)%64
+		k := uint64(bits.LeadingZeros64(^(s.word(int(i)) << (63 - off))))
+		k = min(k, off+1)
+		n += k
+		if below -= k; k <= off {
+			break
+		}
+	}
+	for steps := 0; ; steps++ {
+		if steps == far {
+			return ^uint32(0)
+		}
+		i, off := above/64, above%64
+		k := min(uint64(bits.TrailingZeros64(^(s.word(int(i)) >> off))), 64-off)
+		n += k
+		if above += k; k < 64-off {
+			break
+		}
+	}
+	return uint32(min(n, uint64(^uint32(0))))
+}
+
+// overlaps tells whether any page of r is in the set.
+func (s *pageSet) overlaps(r run) bool {
+	return !r.eachWord(func(i int, mask uint64) bool { return s.word(i)&mask == 0 })
+}
+
+// holds tells whether every page of r is in the set.
+func (s *pageSet) holds(r run) bool {
+	return r.eachWord(func(i int, mask uint64) bool { return s.word(i)&mask == mask })
+}
+
+// remove takes r out and tells whether all of it was there; if not, the set is unchanged.
+func (s *pageSet) remove(r run) bool {
+	if !s.holds(r) {
+		return false
+	}
+	r.eachWord(func(i int, mask uint64) bool {
+		c := s.chunks[i/chunkWords]
+		c.words[i%chunkWords] &^= mask
+		c.n -= bits.OnesCount64(mask)
+		return true
+	})
+	s.pages -= uint64(r.n)
+	return true
+}
+
+// next returns the first run at or after page from, as far as it is in [from, end).
+func (s *pageSet) next(from, end uint32) (run, bool) {
+	at := uint64(from)
+	for at < uint64(end) {
+		if k := int(at / chunkPages); k >= len(s.chunks) {
+			return run{}, false
+		} else if s.chunks[k] == nil || s.chunks[k].n == 0 {
+			at = uint64(k+1) * chunkPages
+			continue
+		}
+		w := s.word(int(at/64)) >> (at % 64)
+		if w == 0 {
+			at = at/64*64 + 64
+			continue
+		}
+		at += uint64(bits.TrailingZeros64(w))
+		break
+	}
+	if at >= uint64(end) {
+		return run{}, false
+	}
+	start := at
+	for at < uint64(end) {
+		off := at % 64
+		k := min(uint64(bits.TrailingZeros64(^(s.word(int(at/64)) >> off))), 64-off)
+		if at += k; k < 64-off {
+			break
+		}
+	}
+	return run{uint32(start), uint32(min(at, uint64(end)) - start)}, true
+}
+
+// end is a page behind the last one.
+func (s *pageSet) end() uint32 { return uint32(min(uint64(len(s.chunks))*chunkPages, maxPgno)) }
+
+// fitting looks, from page from on and around, for a run of n pages. Of the first few that
+// have them it returns the shortest.
+func (s *pageSet) fitting(from, n uint32) (run, bool) {
+	if n > s.longest || uint64(n) > s.pages {
+		return run{}, false
+	}
+	const few = 8
+	var best run
+	found, longest := 0, uint32(0)
+	look := func(from, end uint32) {
+		for found < few {
+			r, ok := s.next(from, end)
+			if !ok {
+				return
+			}
+			longest = max(longest, r.n)
+			if from = r.end(); r.n < n {
+				continue
+			}
+			if found++; best.n == 0 || r.n < best.n {
+				best = r
+			}
+			if r.n == n {
+				found = few
+			}
+		}
+	}
+	look(from, s.end())
+	if found == 0 {
+		look(0, s.end()) // a run that from parts is seen whole
+	}
+	if found == 0 {
+		s.longest = longest
+		return run{}, false
+	}
+	return run{best.start, n}, true
+}
+
+// gather removes n pages, which the set must have, from page from on and then from the lowest
+// on.
+func (s *pageSet) gather(from, n uint32) []run {
+	var got []run
+	for n > 0 {
+		r, ok := s.next(from, s.end())
+		if !ok {
+			if from == 0 {
+				break
+			}
+			from = 0
+			continue
+		}
+		r.n = min(r.n, n)
+		s.remove(r)
+		got = append(got, r)
+		n -= r.n
+		from = r.end()
+	}
+	return got
+}
+
+// endingAt returns the run that ends before page end.
+func (s *pageSet) endingAt(end uint32) run {
+	start := uint64(end)
+	for start > 0 {
+		i, off := (start-1)/64, (start-1)%64
+		k := min(uint64(bits.LeadingZeros64(^(s.word(int(i)) << (63 - off)))), off+1)
+		if start -= k; k <= off {
+			break
+		}
+	}
+	return run{uint32(start), uint32(uint64(end) - start)}
+}
+
+// runs returns the set in order.
+func (s *pageSet) runs() []run {
+	var rs []run
+	for from := uint32(0); ; {
+		r, ok := s.next(from, s.end())
+		if !ok {
+			return rs
+		}
+		rs = append(rs, r)
+		from = r.end()
+	}
+}
+
+// runCount is the number of runs.
+func (s *pageSet) runCount() int {
+	n, last := 0, uint64(0)
+	for _, c := range s.chunks {
+		if c == nil || c.n == 0 {
+			last = 0
+			continue
+		}
+		for _, w := range c.words {
+			n += bits.OnesCount64(w &^ (w<<1 | last))
+			last = w >> 63
+		}
+	}
+	return n
+}
