@@ -450,6 +450,8 @@ type sealer struct {
 	image map[uint32]*undo  // pages as the group had them, which the open transaction changed
 	first map[uint32]*scope // and its scope that changed them first
 	runs  []run             // allocated for the pages and the log
+	leaf  func() uint32     // gives out those for leaves
+	other func() uint32     // and those for branches and the log
 	mark  deltaMark         // the delta before
 	log   *freeLog          // the new one
 	old   []freedRun        // pages of the old one that go
@@ -493,26 +495,13 @@ func (s *sealer) page(pgno uint32) *dirtyPage {
 }
 
 func (s *sealer) run(withLog bool) error {
-	db := s.db
 	s.collect(s.root)
-	extra := 0
-	if withLog {
-		extra = 1
+	if err := s.allocate(withLog); err != nil {
+		return err
 	}
-	if n := len(s.order) + extra; n > 0 {
-		how := anywhere
-		if withLog {
-			how = together
-		}
-		runs, err := db.allocate(uint32(n), s.group.grows, how)
-		if err != nil {
-			return err
-		}
-		s.runs = runs
-	}
-	s.number(extra)
+	s.number()
 	s.changeDelta()
-	if err := s.changeInUse(extra); err != nil {
+	if err := s.changeInUse(); err != nil {
 		return err
 	}
 	if withLog {
@@ -552,10 +541,53 @@ func forDirtyRefs(d *dirtyPage, fn func(b []byte)) {
 	}
 }
 
-// number gives the pages their place in the file and their checksums, bottom up. The last
-// extra pages of the runs are left.
-func (s *sealer) number(extra int) {
-	next := pageNumbers(s.runs)
+// fewPages is up to how many pages a group is placed so that its flush has few pieces. Larger
+// ones fill holes, so that a load leaves a dense file.
+const fewPages = 512
+
+// allocate gives every page its place. A flush follows if the log is written too.
+func (s *sealer) allocate(withLog bool) error {
+	leaves, others := uint32(0), uint32(0)
+	for _, pgno := range s.order {
+		if s.page(pgno).shortLived() {
+			others++
+		} else {
+			leaves++
+		}
+	}
+	if withLog {
+		others++ // for the log
+	}
+	if !withLog || leaves+others > fewPages {
+		err := s.allocateFor(leaves+others, anywhere, &s.leaf)
+		s.other = s.leaf
+		return err
+	}
+	if err := s.allocateFor(others, shortLived, &s.other); err != nil {
+		return err
+	}
+	return s.allocateFor(leaves, together, &s.leaf)
+}
+
+func (s *sealer) allocateFor(n uint32, how placing, next *func() uint32) error {
+	if n == 0 {
+		return nil
+	}
+	runs, err := s.db.allocate(n, s.group.grows, how)
+	if err != nil {
+		return err
+	}
+	s.runs = append(s.runs, runs...)
+	*next = pageNumbers(runs)
+	return nil
+}
+
+// shortLived tells whether the page is likely to change again with one of the next commits:
+// branches are, and leaves that hold buckets.
+func (d *dirtyPage) shortLived() bool { return d.buf.level() > 0 || d.buckets }
+
+// number gives the pages their place in the file and their checksums, bottom up.
+func (s *sealer) number() {
 	birth := s.group.last
 	for _, pgno := range s.order {
 		d := s.page(pgno)
@@ -564,6 +596,10 @@ func (s *sealer) number(extra int) {
 			r.count = getRef(b).count
 			r.put(b)
 		})
+		next := s.leaf
+		if d.shortLived() {
+			next = s.other
+		}
 		s.refs[pgno&^dirtyBit] = s.finish(d.buf, next(), birth)
 	}
 	if s.root.dirty() {
@@ -607,19 +643,18 @@ func (s *sealer) changeDelta() {
 	}
 }
 
-// changeInUse tells inUse what the group allocates and frees; the last extra pages of the runs
-// are not of the tree. A page that is freed and not in use is one that two places of a damaged
-// file refer to: to free it twice would make a free log that cannot be read.
-func (s *sealer) changeInUse(extra int) error {
-	tree := slices.Clone(s.runs)
-	if extra > 0 {
-		tree[len(tree)-1].n -= uint32(extra)
+// changeInUse tells inUse what the group allocates and frees, the free log excepted. A page
+// that is freed and not in use is one that two places of a damaged file refer to: to free it
+// twice would make a free log that cannot be read.
+func (s *sealer) changeInUse() error {
+	for _, r := range s.group.allocs {
+		if err := s.use(r, true); err != nil {
+			return err
+		}
 	}
-	for _, rs := range [][]run{s.group.allocs, tree} {
-		for _, r := range rs {
-			if err := s.use(r, true); err != nil {
-				return err
-			}
+	for _, w := range s.out {
+		if err := s.use(run{w.pgno, 1}, true); err != nil {
+			return err
 		}
 	}
 	for _, r := range s.group.freed {
@@ -645,12 +680,11 @@ type useChange struct {
 	in bool
 }
 
-// writeLog makes the free log say what is free in the state being sealed. The last page
-// allocated is the log's; more are allocated as needed.
+// writeLog makes the free log say what is free in the state being sealed. One page is allocated
+// for it; more are as needed.
 func (s *sealer) writeLog() error {
 	db := s.db
-	last := s.runs[len(s.runs)-1]
-	own := []run{{last.end() - 1, 1}}
+	own := []run{{s.other(), 1}}
 	changes := len(db.delta.freed) + len(db.delta.allocated)
 	changes += 2 + changes/64 // for the pages of the log itself
 	snapshot := db.log.outgrown(db.pageSize)

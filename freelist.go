@@ -130,39 +130,13 @@ type pendingRun struct {
 	freed uint64
 }
 
-// A pageSet is a set of pages as a bitmap.
-type pageSet struct{ words []uint64 }
-
-// has tells whether all pages of r, or none of them, are in the set: in is what is asked for.
-func (s *pageSet) has(r run, in bool) bool {
-	for i := r.start; i < r.end(); i++ {
-		w := i / 64
-		if is := int(w) < len(s.words) && s.words[w]>>(i%64)&1 != 0; is != in {
-			return false
-		}
-	}
-	return true
-}
-
-// set puts the pages of r into the set, or takes them out.
-func (s *pageSet) set(r run, in bool) {
-	if n := int(r.end()/64) + 1; n > len(s.words) {
-		s.words = append(s.words, make([]uint64, n-len(s.words))...)
-	}
-	for i := r.start; i < r.end(); i++ {
-		if in {
-			s.words[i/64] |= 1 << (i % 64)
-		} else {
-			s.words[i/64] &^= 1 << (i % 64)
-		}
-	}
-}
-
 // An allocator is the space of the file in memory. The writer's mutex guards it.
 //
 // Pages that are written together should lie together: a disk pays for each piece of a flush,
-// hardly for its length. So allocation sweeps over the file: each starts where the last one
-// ended, where pages have had the longest time to be freed.
+// hardly for its length. So allocation sweeps over the file: each begins where the last one
+// ended, where pages have had the longest time to be freed. And what lives for a few commits
+// only (branches, the free log) has a part of the file to itself, the nursery, which is mostly
+// free, so that it does not tear holes between leaves. (Log-structured file systems do both.)
 type allocator struct {
 	free     pageSet
 	pending  map[uint64][]pendingRun // by the newest needed state that pins them
@@ -170,10 +144,51 @@ type allocator struct {
 	hwm      uint32                  // high-water mark: pages from here on were never used
 	maxPages uint32                  // hwm may not pass it
 	sweep    uint32                  // where the next allocation begins to look
+	nursery  []run                   // in order
+	nurse    uint32                  // sweep of the nursery
+	spans    []run                   // scratch space
 }
 
 func newAllocator(hwm, maxPages uint32) *allocator {
 	return &allocator{pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages}
+}
+
+// around returns the file outside the nursery, from the sweep to the end and from the start to
+// the sweep.
+func (a *allocator) around() []run {
+	at := uint32(0)
+	low, high := a.spans[:0], []run(nil)
+	add := func(start, end uint32) {
+		if mid := max(start, min(a.sweep, end)); start < mid {
+			low = append(low, run{start, mid - start})
+			start = mid
+		}
+		if start < end {
+			high = append(high, run{start, end - start})
+		}
+	}
+	for _, r := range a.nursery {
+		add(at, r.start)
+		at = r.end()
+	}
+	add(at, a.hwm)
+	a.spans = low
+	return append(high, low...)
+}
+
+// inNursery returns the nursery, from its sweep on and then up to there.
+func (a *allocator) inNursery() []run {
+	var low, high []run
+	for _, r := range a.nursery {
+		if mid := max(r.start, min(a.nurse, r.end())); r.start < mid {
+			low = append(low, run{r.start, mid - r.start})
+			r = run{mid, r.end() - mid}
+		}
+		if r.n > 0 {
+			high = append(high, r)
+		}
+	}
+	return append(high, low...)
 }
 
 // contiguous allocates n adjacent pages, and leaves keep pages free if it can grow instead.
@@ -190,7 +205,7 @@ func (a *allocator) fitting(n uint32, keep uint64) (run, bool) {
 	if a.free.pages < uint64(n)+keep {
 		return run{}, false
 	}
-	r, ok := a.free.fitting(a.sweep, n)
+	r, ok := a.free.fitting(a.around(), n, true)
 	if ok {
 		a.free.remove(r)
 		a.sweep = r.end()
@@ -203,7 +218,7 @@ func (a *allocator) fitting(n uint32, keep uint64) (run, bool) {
 func (a *allocator) grow(n uint32, keep uint64) (run, error) {
 	start := a.hwm
 	last := a.free.endingAt(a.hwm)
-	if a.free.pages >= uint64(last.n)+keep {
+	if a.free.pages >= uint64(last.n)+keep && !a.inside(last) {
 		start = last.start
 	}
 	if uint64(start)+uint64(n) > uint64(a.maxPages) {
@@ -220,22 +235,48 @@ func (a *allocator) grow(n uint32, keep uint64) (run, error) {
 	return r, nil
 }
 
+// inside tells whether r touches the nursery.
+func (a *allocator) inside(r run) bool {
+	return slices.ContainsFunc(a.nursery, func(o run) bool { return r.start < o.end() && o.start < r.end() })
+}
+
 // scattered allocates n pages in ascending order, adjacent where that is to be had, and leaves
 // keep pages free if it can grow instead. Where much of the file is free it takes the lowest
 // pages, so that data moves down and the tail can be cut off.
 func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
-	if a.free.pages > uint64(a.hwm)*2/5 {
+	if a.sparse() {
 		a.sweep = 0
 	} else if r, ok := a.fitting(n, keep); ok {
 		return []run{r}, nil
 	}
+	return a.gather(n, keep)
+}
+
+// sparse tells whether so much is free that data should move down.
+func (a *allocator) sparse() bool {
+	if a.free.pages <= uint64(a.hwm)*2/5 {
+		return false
+	}
+	a.nursery = nil
+	return true
+}
+
+// gather allocates n pages as they come from the sweep on.
+func (a *allocator) gather(n uint32, keep uint64) ([]run, error) {
 	var got []run
 	if a.free.pages > keep {
-		got = a.free.gather(a.sweep, uint32(min(uint64(n), a.free.pages-keep)))
-		a.sweep = got[len(got)-1].end()
-		for _, r := range got {
-			n -= r.n
+		most := uint32(min(uint64(n), a.free.pages-keep))
+		if got = a.free.gather(a.around(), most); len(got) > 0 {
+			a.sweep = got[len(got)-1].end()
 		}
+		left := most
+		for _, r := range got {
+			left -= r.n
+		}
+		if left > 0 {
+			got = append(got, a.free.gather(a.inNursery(), left)...)
+		}
+		n -= most
 	}
 	if n > 0 {
 		r, err := a.grow(n, keep)
@@ -248,13 +289,45 @@ func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
 	return joinRuns(got), nil
 }
 
+// fromNursery allocates up to n pages of the nursery, together if it can.
+func (a *allocator) fromNursery(n uint32) []run {
+	spans := a.inNursery()
+	if r, ok := a.free.fitting(spans, n, false); ok {
+		a.free.remove(r)
+		a.nurse = r.end()
+		return []run{r}
+	}
+	got := a.free.gather(spans, n)
+	if len(got) > 0 {
+		a.nurse = got[len(got)-1].end()
+	}
+	return got
+}
+
+// wantsNursery returns how many pages to add to the nursery for allocations of n pages, which
+// want it half empty; 0 for none.
+func (a *allocator) wantsNursery(n uint32) uint32 {
+	size, free := uint32(0), uint32(0)
+	for _, r := range a.nursery {
+		size += r.n
+		free += a.free.countIn(r)
+	}
+	if free >= max(size/2, 2*n) {
+		return 0
+	}
+	step := max(8*n, size/2)
+	if size+step > a.hwm/8 || uint64(a.hwm)+uint64(step) > uint64(a.maxPages) {
+		return 0
+	}
+	return step
+}
+
 // worthGrowing tells whether n pages, to be written at once and then flushed, should rather go
 // to the end of the file than into holes: as long as at most a third of the file is free. The
 // more of it is free, the more holes lie side by side when the sweep comes by.
 func (a *allocator) worthGrowing(n uint32) bool {
-	const most = 1024 // pages; larger groups fill holes, so that a load leaves a dense file
 	used := uint64(a.hwm) - a.free.pages - a.waiting
-	return n <= most && n > 1 && uint64(a.hwm)+uint64(n) <= used+used/2 && a.hwm+n <= a.maxPages
+	return uint64(a.hwm)+uint64(n) <= used+used/2 && uint64(a.hwm)+uint64(n) <= uint64(a.maxPages)
 }
 
 // unusedPages is how many pages could be allocated before hwm reaches maxPages.
@@ -312,7 +385,7 @@ func (a *allocator) release(needed []uint64) {
 
 // trim lowers the high-water mark past free pages at the end.
 func (a *allocator) trim() {
-	if last := a.free.endingAt(a.hwm); last.n > 0 {
+	if last := a.free.endingAt(a.hwm); last.n > 0 && (a.sparse() || !a.inside(last)) {
 		a.free.remove(last)
 		a.hwm = last.start
 	}

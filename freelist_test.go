@@ -114,7 +114,7 @@ func testSet(t *testing.T, r *rand.Rand, set anySet, pages *uint64) {
 			case op == 2:
 				if set, ok := set.(*pageSet); ok {
 					testFinding(t, r, set, x.n)
-					for _, y := range set.gather(x.start, x.n) {
+					for _, y := range set.gather([]run{{x.start, size - x.start}, {0, x.start}}, x.n) {
 						if count(y) != int(y.n) {
 							t.Fatalf("seed %d: gather(%v) gives %v", *Seed, x, y)
 						}
@@ -149,7 +149,8 @@ func testFinding(t *testing.T, r *rand.Rand, s *pageSet, n uint32) {
 	if s.longest < longest {
 		t.Fatalf("a run of %d pages, said to be no longer than %d", longest, s.longest)
 	}
-	got, ok := s.fitting(uint32(r.IntN(chunkPages)), n)
+	at := uint32(r.IntN(chunkPages))
+	got, ok := s.fitting([]run{{at, s.end() - at}, {0, s.end()}}, n, true)
 	if ok != (longest >= n) || ok && (got.n != n || !s.holds(got)) {
 		t.Fatalf("fitting(%d) is %v, %v; the longest run has %d", n, got, ok, longest)
 	}

@@ -123,6 +123,24 @@ func (s *pageSet) remove(r run) bool {
 	return true
 }
 
+// has tells whether all pages of r, or none of them, are in the set: in is what is asked for.
+func (s *pageSet) has(r run, in bool) bool {
+	if in {
+		return s.holds(r)
+	}
+	return !s.overlaps(r)
+}
+
+// set puts the pages of r into the set, or takes them out, which are all not in it, or all in
+// it.
+func (s *pageSet) set(r run, in bool) {
+	if in {
+		s.add(r)
+	} else {
+		s.remove(r)
+	}
+}
+
 // next returns the first run at or after page from, as far as it is in [from, end).
 func (s *pageSet) next(from, end uint32) (run, bool) {
 	at := uint64(from)
@@ -158,20 +176,21 @@ func (s *pageSet) next(from, end uint32) (run, bool) {
 // end is a page behind the last one.
 func (s *pageSet) end() uint32 { return uint32(min(uint64(len(s.chunks))*chunkPages, maxPgno)) }
 
-// fitting looks, from page from on and around, for a run of n pages. Of the first few that
-// have them it returns the shortest.
-func (s *pageSet) fitting(from, n uint32) (run, bool) {
+// fitting looks in these spans, in turn, for a run of n pages. Of the first few that have them
+// it returns the shortest. What it does not find it need not look for again before pages are
+// added: all says that longer runs than in the spans are of no interest.
+func (s *pageSet) fitting(spans []run, n uint32, all bool) (run, bool) {
 	if n > s.longest || uint64(n) > s.pages {
 		return run{}, false
 	}
 	const few = 8
 	var best run
 	found, longest := 0, uint32(0)
-	look := func(from, end uint32) {
-		for found < few {
-			r, ok := s.next(from, end)
+	for _, span := range spans {
+		for from := span.start; found < few; {
+			r, ok := s.next(from, span.end())
 			if !ok {
-				return
+				break
 			}
 			longest = max(longest, r.n)
 			if from = r.end(); r.n < n {
@@ -185,37 +204,39 @@ func (s *pageSet) fitting(from, n uint32) (run, bool) {
 			}
 		}
 	}
-	look(from, s.end())
 	if found == 0 {
-		look(0, s.end()) // a run that from parts is seen whole
-	}
-	if found == 0 {
-		s.longest = longest
+		if all {
+			s.longest = longest
+		}
 		return run{}, false
 	}
 	return run{best.start, n}, true
 }
 
-// gather removes n pages, which the set must have, from page from on and then from the lowest
-// on.
-func (s *pageSet) gather(from, n uint32) []run {
+// gather removes up to n pages that are in these spans, in turn.
+func (s *pageSet) gather(spans []run, n uint32) []run {
 	var got []run
-	for n > 0 {
-		r, ok := s.next(from, s.end())
-		if !ok {
-			if from == 0 {
+	for _, span := range spans {
+		for from := span.start; n > 0; {
+			r, ok := s.next(from, span.end())
+			if !ok {
 				break
 			}
-			from = 0
-			continue
+			r.n = min(r.n, n)
+			s.remove(r)
+			got = append(got, r)
+			n -= r.n
+			from = r.end()
 		}
-		r.n = min(r.n, n)
-		s.remove(r)
-		got = append(got, r)
-		n -= r.n
-		from = r.end()
 	}
 	return got
+}
+
+// countIn is the number of pages of r in the set.
+func (s *pageSet) countIn(r run) uint32 {
+	n := 0
+	r.eachWord(func(i int, mask uint64) bool { n += bits.OnesCount64(s.word(i) & mask); return true })
+	return uint32(n)
 }
 
 // endingAt returns the run that ends before page end.

@@ -37,9 +37,10 @@ func (db *DB) reserve() uint64 { return uint64(min(reservePages, db.alloc.maxPag
 type placing int
 
 const (
-	anywhere placing = iota
-	adjacent         // as one run
-	together         // as one run if the file may grow for it: a flush follows
+	anywhere   placing = iota
+	adjacent           // as one run
+	together           // a flush follows: as one run where the file may grow for it
+	shortLived         // together, and apart from others
 )
 
 // allocate gives out n pages. What grows the store leaves the reserve untouched: room for it
@@ -66,6 +67,8 @@ func (db *DB) allocate(n uint32, grows bool, how placing) ([]run, error) {
 		if r, ok := db.allocateTogether(n, keep); ok {
 			return []run{r}, nil
 		}
+	case shortLived:
+		return db.allocateShortLived(n, keep)
 	}
 	return a.scattered(n, keep)
 }
@@ -73,10 +76,22 @@ func (db *DB) allocate(n uint32, grows bool, how placing) ([]run, error) {
 // allocateTogether allocates n adjacent pages if there are, or the file may well grow.
 func (db *DB) allocateTogether(n uint32, keep uint64) (run, bool) {
 	a := db.alloc
+	if a.sparse() {
+		return run{}, false
+	}
 	if r, ok := a.fitting(n, keep); ok {
 		return r, true
 	}
-	if !db.onDisk || db.full || !a.worthGrowing(n) {
+	if !a.worthGrowing(n) {
+		return run{}, false
+	}
+	return db.growTogether(n, keep)
+}
+
+// growTogether allocates n adjacent pages at the end of the file.
+func (db *DB) growTogether(n uint32, keep uint64) (run, bool) {
+	a := db.alloc
+	if !db.onDisk || db.full {
 		return run{}, false
 	}
 	if exists := uint32(min(db.size>>db.shift, int64(a.maxPages))); n < straightPages && exists < a.hwm+n {
@@ -86,6 +101,37 @@ func (db *DB) allocateTogether(n uint32, keep uint64) (run, bool) {
 	}
 	r, err := a.grow(n, keep)
 	return r, err == nil
+}
+
+// allocateShortLived allocates n pages in the nursery as far as it has them.
+func (db *DB) allocateShortLived(n uint32, keep uint64) ([]run, error) {
+	a := db.alloc
+	if a.sparse() || a.free.pages < uint64(n)+keep {
+		return a.scattered(n, keep)
+	}
+	if step := a.wantsNursery(n); step > 0 {
+		r, ok := a.fitting(step, keep)
+		if !ok && a.worthGrowing(step) {
+			r, ok = db.growTogether(step, keep)
+		}
+		if ok {
+			a.free.add(r)
+			a.nursery = joinRuns(append(a.nursery, r))
+		}
+	}
+	got := a.fromNursery(n)
+	for _, r := range got {
+		n -= r.n
+	}
+	if n > 0 {
+		more, err := a.scattered(n, keep)
+		if err != nil {
+			a.giveBack(got)
+			return nil, err
+		}
+		got = append(got, more...)
+	}
+	return got, nil
 }
 
 // relieve flushes when n pages cannot be had now, but pages wait only for states that a flush
