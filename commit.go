@@ -558,6 +558,11 @@ func (s *sealer) allocate(withLog bool) error {
 	if withLog {
 		others++ // for the log
 	}
+	if s.group.grows {
+		if err := s.db.ensureRoom(leaves+others, s.db.reserve()); err != nil {
+			return err
+		}
+	}
 	if !withLog || leaves+others > fewPages {
 		err := s.allocateFor(leaves+others, anywhere, &s.leaf)
 		s.other = s.leaf

@@ -50,13 +50,7 @@ func (db *DB) allocate(n uint32, grows bool, how placing) ([]run, error) {
 	keep := uint64(0)
 	if grows {
 		keep = db.reserve()
-		if a.free.pages < uint64(n)+keep {
-			a.release(db.needed()) // readers may have ended, or a flush, since the last seal
-		}
-		if a.unusedPages() < uint64(n)+keep {
-			return nil, ErrMaxSizeReached
-		}
-		if err := db.makeRoom(n, keep); err != nil {
+		if err := db.ensureRoom(n, keep); err != nil {
 			return nil, err
 		}
 	}
@@ -71,6 +65,18 @@ func (db *DB) allocate(n uint32, grows bool, how placing) ([]run, error) {
 		return db.allocateShortLived(n, keep)
 	}
 	return a.scattered(n, keep)
+}
+
+// ensureRoom sees to it that n pages can be had and keep pages are left.
+func (db *DB) ensureRoom(n uint32, keep uint64) error {
+	a := db.alloc
+	if a.free.pages < uint64(n)+keep {
+		a.release(db.needed()) // readers may have ended, or a flush, since the last seal
+	}
+	if a.unusedPages() < uint64(n)+keep {
+		return ErrMaxSizeReached
+	}
+	return db.makeRoom(n, keep)
 }
 
 // allocateTogether allocates n adjacent pages if there are, or the file may well grow.
