@@ -231,7 +231,7 @@ func TestBatchWaitsAsAsked(t *testing.T) {
 	}
 	call(1)
 	call(2)
-	time.Sleep(20 * time.Millisecond) // longer makes the test no stricter than the two are slow
+	time.Sleep(20 * time.Millisecond) // time for them to run, if they are wrong
 	for _, i := range []int{1, 2} {
 		if _, ok := ran.Load(i); ok {
 			t.Error("a call ran before the batch was full")
