@@ -3,6 +3,7 @@ package folio
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -75,9 +76,14 @@ func (db *DB) commit(tx *Tx) error {
 	if !tx.w.changed {
 		return db.commitNothing(tx)
 	}
-	g := db.join(tx)
+	g, err := db.join(tx)
+	if err != nil {
+		db.wakeWaiters()
+		db.mu.Unlock()
+		db.order.unlock()
+		return err
+	}
 	db.handlers.queue(tx)
-	var err error
 	if tx.w.durability == Deferred && g.members == 0 && db.published.Load().txid == db.head.txid {
 		err = db.commitDeferred()
 	} else {
@@ -157,8 +163,10 @@ func (tx *Tx) failure() error {
 }
 
 // join makes the finished transaction a member of the open group.
-func (db *DB) join(tx *Tx) *group {
-	s, g := tx.w.scopes[0], db.group
+func (db *DB) join(tx *Tx) (g *group, err error) {
+	defer db.latchPanic(&err)
+	s := tx.w.scopes[0]
+	g = db.group
 	db.dirty.finish(s)
 	db.root = tx.root.root
 	g.size++
@@ -166,7 +174,7 @@ func (db *DB) join(tx *Tx) *group {
 	g.grows = g.grows || !tx.w.deletes
 	g.freed = append(g.freed, s.freed...)
 	g.allocs = append(g.allocs, s.allocs.runs()...)
-	return g
+	return g, nil
 }
 
 // abort ends a write transaction and drops its changes. The function that it returns is that of
@@ -188,6 +196,8 @@ func (db *DB) abort(tx *Tx) (fate func() error) {
 
 // drop undoes all scopes of a transaction.
 func (db *DB) drop(tx *Tx) {
+	var err error // the store is latched, and says so
+	defer db.latchPanic(&err)
 	db.rollbacks++
 	for _, sp := range tx.w.savepoints {
 		sp.ended = true
@@ -330,7 +340,12 @@ func (db *DB) countFlush(f *flush, took time.Duration) {
 }
 
 // writeMeta writes the meta of a flush and makes it durable with all before it.
-func (db *DB) writeMeta(f *flush) error {
+func (db *DB) writeMeta(f *flush) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = db.internalError(r)
+		}
+	}()
 	if f.large {
 		if err := syncFile(db.file, f.full); err != nil {
 			return fmt.Errorf("flushing pages: %w", err)
@@ -364,7 +379,7 @@ func writeFull(f backing.File, b []byte, off int64) error {
 // latch ends all writing after a failed flush or meta write: the kernel may have dropped
 // pages it could not write, so only the last durable state can be trusted.
 func (db *DB) latch(err error) {
-	db.latched.Store(&latch{err: err, durable: db.durable.txid})
+	db.latched.CompareAndSwap(nil, &latch{err: err, durable: db.durable.txid})
 	db.opts.Logger.Error("folio: writing has ended until the store is opened again", "path", db.name, "err", err)
 	db.events.add(EventLatched{Err: err, DurableTxid: int(db.durable.txid)})
 	db.rollbacks += db.group.size
@@ -376,6 +391,24 @@ func (db *DB) latch(err error) {
 	db.group.err = err
 	close(db.group.done)
 	db.group = newGroup()
+}
+
+// latchPanic makes a panic an error that latches the store: what is in memory may be half
+// changed, and whoever called must let go of the mutex and of the writer's turn all the same.
+// Use as: defer db.latchPanic(&err), with mu.
+func (db *DB) latchPanic(errp *error) {
+	if invariants {
+		return
+	}
+	if r := recover(); r != nil {
+		*errp = db.internalError(r)
+		db.latch(*errp)
+	}
+}
+
+func (db *DB) internalError(r any) error {
+	db.opts.Logger.Error("folio: internal error", "path", db.name, "panic", r, "stack", string(debug.Stack()))
+	return fmt.Errorf("internal error: %v", r)
 }
 
 // publish makes s what new readers see. It is read through the newest mapping.
@@ -408,7 +441,8 @@ type pageWrite struct {
 // seal turns the open group's dirty pages into pages of the file and makes them the newest
 // state, though neither published nor durable; with a log it also writes the free log. When it
 // fails the group is undone. It is called with mu.
-func (db *DB) seal(withLog bool) error {
+func (db *DB) seal(withLog bool) (err error) {
+	defer db.latchPanic(&err)
 	g := db.group
 	if g.last == 0 && !withLog {
 		return nil
@@ -422,8 +456,7 @@ func (db *DB) seal(withLog bool) error {
 		db.delta.tidy(0)
 	}
 	s := newSealer(db, g)
-	err := s.run(withLog)
-	if err != nil {
+	if err := s.run(withLog); err != nil {
 		s.undo()
 		return fmt.Errorf("commit: %w", err)
 	}

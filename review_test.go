@@ -795,3 +795,83 @@ func TestEventHandlerWait(t *testing.T) {
 	sound(t, db)
 	ok(t, db.Close())
 }
+
+// A panickyFile panics in the operation that is chosen.
+type panickyFile struct {
+	*simfile.File
+	in atomic.Value // the operation
+}
+
+func (f *panickyFile) may(op string) {
+	if f.in.Load() == op {
+		panic("boom in " + op)
+	}
+}
+
+func (f *panickyFile) WriteVec(bufs [][]byte, off int64) (int, error) {
+	f.may("write")
+	return f.File.WriteVec(bufs, off)
+}
+
+func (f *panickyFile) WriteAt(p []byte, off int64) (int, error) {
+	f.may("write meta")
+	return f.File.WriteAt(p, off)
+}
+
+func (f *panickyFile) SyncData() error {
+	f.may("sync")
+	return f.File.SyncData()
+}
+
+func (f *panickyFile) SyncFull() error {
+	f.may("sync")
+	return f.File.SyncFull()
+}
+
+// A defect that panics in a commit leaves no lock behind: the commit fails, the store is
+// latched, and what was durable is read and opens again.
+func TestPanicInCommitLatches(t *testing.T) {
+	if invariants {
+		t.Skip("with invariants it is a panic")
+	}
+	for _, op := range []string{"write", "write meta", "sync"} {
+		for _, d := range []Durability{Durable, Deferred} {
+			f := &panickyFile{File: simfile.New(simfile.Options{})}
+			f.in.Store("none")
+			db := openSim(t, f, &Options{Durability: d, FlushInterval: -1})
+			ok(t, db.Update(put("a", nil)))
+			ok(t, db.Sync())
+			f.in.Store(op)
+			err := within(t, "the commit", background(func() error {
+				if err := db.Update(put("b", nil)); err != nil {
+					return err
+				}
+				return db.Sync()
+			}))
+			if err == nil || !strings.Contains(err.Error(), "boom") {
+				t.Errorf("%s, %d: the commit gives %v", op, d, err)
+			}
+			for what, fn := range map[string]func() error{
+				"Update": func() error { return db.Update(put("c", nil)) },
+				"Sync":   func() error { return db.WaitDurable(t.Context(), 100) },
+			} {
+				if again := within(t, what, background(fn)); again == nil || err.Error() != again.Error() {
+					t.Errorf("%s, %d: then %s gives %v", op, d, what, again)
+				}
+			}
+			ok(t, db.View(inBucket(func(b *Bucket) error {
+				if b.Get([]byte("a")) == nil || b.Get([]byte("b")) != nil {
+					t.Errorf("%s, %d: readers see %d keys", op, d, b.Count())
+				}
+				return nil
+			})))
+			killed := f.Kill(simfile.Options{})
+			if within(t, "Close", background(db.Close)) == nil {
+				t.Errorf("%s, %d: Close gives no error", op, d)
+			}
+			db = openSim(t, killed, nil)
+			sound(t, db)
+			ok(t, db.Close())
+		}
+	}
+}
