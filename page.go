@@ -515,12 +515,14 @@ func (p page) build(kind byte, level int, cells []cell, prefixLen int) {
 	clear(p[base+len(cells)*slotSize : p.cellStart()])
 }
 
-// commonPrefix is the prefix length to build these cells with.
+// commonPrefix is the prefix length to build these cells with. That of a single cell is its
+// whole key: a page that began without a prefix would never get one, for it is built anew only
+// when a cell does not fit, and its heads would say nothing.
 func commonPrefix(level int, cells []cell) int {
 	if level > 0 && len(cells) > 0 {
 		cells = cells[1:]
 	}
-	if len(cells) < 2 {
+	if len(cells) == 0 {
 		return 0
 	}
 	a, b := cells[0].key, cells[len(cells)-1].key
