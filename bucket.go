@@ -124,6 +124,20 @@ func (b *Bucket) Get(key []byte) []byte {
 	if !b.live() {
 		return nil
 	}
+	if !b.tx.begins() {
+		return b.guardedGet(key)
+	}
+	v, err := b.read(key)
+	b.tx.within = false
+	if err != nil {
+		b.tx.fail(err)
+		return nil
+	}
+	return v
+}
+
+// guardedGet is Get where View does not guard against faults.
+func (b *Bucket) guardedGet(key []byte) []byte {
 	defer b.tx.leave(b.tx.enter(), nil)
 	v, err := b.get(key)
 	if err != nil {
@@ -134,11 +148,31 @@ func (b *Bucket) Get(key []byte) []byte {
 }
 
 func (b *Bucket) get(key []byte) ([]byte, error) {
+	if b.tx.w == nil {
+		return b.read(key)
+	}
 	p, at, i, found, err := b.lookup(key)
 	if !found {
 		return nil, err
 	}
 	return b.value(p, at, i)
+}
+
+// read is get in a read transaction.
+func (b *Bucket) read(key []byte) ([]byte, error) {
+	p, err := b.leaf(key)
+	if p == nil {
+		return nil, err
+	}
+	i, tie := p.bound(key)
+	if !tie {
+		return nil, nil
+	}
+	i, found, err := p.searchTies(key, i, b.tx)
+	if !found {
+		return nil, err
+	}
+	return b.value(p, b.root, i)
 }
 
 // value returns the value in slot i of leaf p, nil for a bucket.

@@ -51,8 +51,8 @@ func (m *mapping) forget() {
 }
 
 func (m *mapping) page(pgno uint32) page {
-	off := int(pgno) << m.shift
-	end := off + 1<<m.shift
+	off := int(pgno) << (m.shift & 63)
+	end := off + 1<<(m.shift&63)
 	return page(m.data[off:end:end])
 }
 

@@ -189,6 +189,13 @@ func (p page) birth() uint64     { return le.Uint64(p[24:]) }
 func (p page) slotBase() int     { return slotBase(p.prefixLen()) }
 func (p page) slot(i int) []byte { return p[p.slotBase()+i*slotSize:] }
 
+// slotWord returns slot i as a number: the head in the low 32 bits, the cell's offset in the
+// 16 above, the key length in the highest.
+func (p page) slotWord(i int) uint64 {
+	at := p.slotBase() + i*slotSize
+	return le.Uint64(p[at : at+slotSize])
+}
+
 func slotBase(prefixLen int) int { return headerSize + (prefixLen+7)&^7 }
 
 // room is the number of bytes between slots and cells.
@@ -226,7 +233,39 @@ func (p page) search(key []byte, kl keyLoader) (int, bool, error) {
 
 // bound is search as far as the slots tell: tie says that slot lo has key's prefix and head,
 // so that it, and those after it that do too, must be compared in full.
+//
+// This is where reads spend their time, so it makes no calls, and no branches by what it reads
+// from slots: a processor that guesses wrong half of the time loses more than it saves.
 func (p page) bound(key []byte) (lo int, tie bool) {
+	w := le.Uint64(p[:8]) // kind, level, count, prefixLen
+	n, pl := int(uint16(w>>16)), int(uint16(w>>32))
+	padded := (pl + 7) &^ 7
+	if len(key) < padded || len(key) < pl+4 {
+		return p.boundShort(key)
+	}
+	if uint8(w>>8) != 0 {
+		lo = 1 // slot 0 is less than every key
+	}
+	diff, i := uint64(0), 0
+	for ; i+8 <= pl; i += 8 {
+		diff |= le.Uint64(key[i:i+8]) ^ le.Uint64(p[headerSize+i:headerSize+i+8])
+	}
+	if i < pl {
+		rest := le.Uint64(key[i:i+8]) ^ le.Uint64(p[headerSize+i:headerSize+i+8])
+		diff |= rest << (8 * uint(i-pl) & 63)
+	}
+	if diff != 0 {
+		return p.boundShort(key)
+	}
+	h := be.Uint32(key[pl : pl+4])
+	at := headerSize + padded
+	lo += p.countBelow(at+lo*slotSize, n-lo, uint64(h))
+	at += lo * slotSize
+	return lo, lo < n && le.Uint32(p[at:at+4]) == h
+}
+
+// boundShort is bound for keys that end within the prefix and head, or differ from the prefix.
+func (p page) boundShort(key []byte) (lo int, tie bool) {
 	n := p.count()
 	first := 0
 	if p[1] != 0 {
@@ -235,46 +274,73 @@ func (p page) bound(key []byte) (lo int, tie bool) {
 	if n <= first {
 		return n, false
 	}
-	pl := p.prefixLen()
-	if pl > 0 {
-		prefix := p[headerSize : headerSize+pl]
-		if len(key) < pl || string(key[:pl]) != string(prefix) {
-			if bytes.Compare(key, prefix) < 0 {
-				return first, false
-			}
-			return n, false
+	prefix := p[headerSize : headerSize+p.prefixLen()]
+	if !bytes.HasPrefix(key, prefix) {
+		if bytes.Compare(key, prefix) < 0 {
+			return first, false
 		}
+		return n, false
 	}
-	h := head(key[pl:])
-	base := slotBase(pl) + first*slotSize
-	slots := p[base : base+(n-first)*slotSize]
-	size := n - first
-	for size > 0 {
-		half := size >> 1
-		if le.Uint32(slots[(lo+half)*slotSize:]) < h {
-			lo += half + 1
-			size -= half + 1
-		} else {
-			size = half
-		}
-	}
-	lo += first
+	h := head(key[len(prefix):])
+	lo = first + p.countBelow(p.slotBase()+first*slotSize, n-first, uint64(h))
 	return lo, lo < n && le.Uint32(p.slot(lo)) == h
 }
 
-// searchTies finishes a search among the slots from lo on that share a head with key.
+// A group of slots is as long as a cache line. Among up to manyGroups of them a search looks
+// at one slot of each, in loads that do not wait for each other, and then at all of one group.
+const (
+	groupSlots = 8
+	groupSize  = groupSlots * slotSize
+	manyGroups = 8
+)
+
+// countBelow returns how many of the n slots from offset at on have a head below h.
+func (p page) countBelow(at, n int, h uint64) int {
+	if n < groupSlots {
+		lo := 0
+		for end := at + n*slotSize; at < end; at += slotSize {
+			lo += less(p[at:at+4], h)
+		}
+		return lo
+	}
+	lo, size := 0, n
+	for size > manyGroups*groupSlots {
+		half := size / 2
+		mid := at + (lo+half-1)*slotSize
+		lo += half & -less(p[mid:mid+4], h)
+		size -= half
+	}
+	groups := 0
+	end := at + (lo+size)*slotSize
+	for i := at + (lo+groupSlots-1)*slotSize; i < end; i += groupSize {
+		groups += less(p[i:i+4], h)
+	}
+	lo = min(lo+groups*groupSlots, n-groupSlots)
+	at += lo * slotSize
+	g := (*[groupSize]byte)(p[at : at+groupSize])
+	return lo + less(g[0:4], h) + less(g[8:12], h) + less(g[16:20], h) + less(g[24:28], h) +
+		less(g[32:36], h) + less(g[40:44], h) + less(g[48:52], h) + less(g[56:60], h)
+}
+
+// less is 1 if the slot's head is below h, else 0.
+func less(slot []byte, h uint64) int { return int((uint64(le.Uint32(slot)) - h) >> 63) }
+
+// searchTies finishes a search among the slots from lo on that share prefix and head with key.
 func (p page) searchTies(key []byte, lo int, kl keyLoader) (int, bool, error) {
-	h := le.Uint32(p.slot(lo))
-	hi := lo + 1
-	n := p.count()
-	for step := 1; hi < n && le.Uint32(p.slot(hi)) == h; step *= 2 {
+	c, err := p.compare(lo, key, kl)
+	if c >= 0 || err != nil {
+		return lo, c == 0, err
+	}
+	h, n := uint32(p.slotWord(lo)), p.count()
+	lo++
+	hi := lo
+	for step := 1; hi < n && uint32(p.slotWord(hi)) == h; step *= 2 {
 		hi = min(hi+step, n)
 	}
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
 		c := 1
-		if mh := le.Uint32(p.slot(mid)); mh == h {
-			var err error
+		if uint32(p.slotWord(mid)) == h {
 			if c, err = p.compare(mid, key, kl); err != nil {
 				return 0, false, err
 			}
@@ -291,17 +357,25 @@ func (p page) searchTies(key []byte, lo int, kl keyLoader) (int, bool, error) {
 	return lo, false, nil
 }
 
-// compare compares the key in slot i with key; both begin with the page's prefix.
+// compare compares the key in slot i with key; both begin with the page's prefix and have the
+// same head.
 func (p page) compare(i int, key []byte, kl keyLoader) (int, error) {
-	klen := int(le.Uint16(p.slot(i)[6:]))
-	pl := p.prefixLen()
-	if rest := klen - pl; rest <= 4 || len(key)-pl <= 4 {
+	w := p.slotWord(i)
+	klen, seen := int(w>>48), p.prefixLen()+4
+	if klen <= seen || len(key) <= seen {
 		return klen - len(key), nil // the equal heads have shown all there is of one of them
 	}
-	if klen != longKey {
-		off := p.keyOff(i)
-		return bytes.Compare(p[off:off+klen], key), nil
+	if klen == longKey {
+		return p.compareLong(i, key, kl)
 	}
+	off := int(uint16(w>>32)) + leafKeyOff
+	if p[1] != 0 {
+		off += branchKeyOff - leafKeyOff
+	}
+	return bytes.Compare(p[off+seen:off+klen], key[seen:]), nil
+}
+
+func (p page) compareLong(i int, key []byte, kl keyLoader) (int, error) {
 	stored, e := p.longKey(i)
 	if c := bytes.Compare(stored, key[:min(len(key), len(stored))]); c != 0 {
 		return c, nil
@@ -322,7 +396,7 @@ func (p page) child(key []byte, kl keyLoader) (int, error) {
 	return i, err
 }
 
-func (p page) cellOff(i int) int { return int(le.Uint16(p.slot(i)[4:])) }
+func (p page) cellOff(i int) int { return int(uint16(p.slotWord(i) >> 32)) }
 
 func (p page) keyOff(i int) int {
 	if p[1] == 0 {
@@ -331,7 +405,7 @@ func (p page) keyOff(i int) int {
 	return p.cellOff(i) + branchKeyOff
 }
 
-func (p page) isLong(i int) bool { return le.Uint16(p.slot(i)[6:]) == longKey }
+func (p page) isLong(i int) bool { return p.slotWord(i)>>48 == longKey }
 
 // longKey returns what stands in the page of a long key, and the extent that has all of it.
 func (p page) longKey(i int) ([]byte, extent) {
@@ -382,7 +456,10 @@ func (p page) ref(i int) ref { return getRef(p[p.cellOff(i):]) }
 func (p page) setRef(i int, r ref) { r.put(p[p.cellOff(i):]) }
 
 // refPgno is ref(i).pgno.
-func (p page) refPgno(i int) uint32 { return le.Uint32(p[p.cellOff(i):]) }
+func (p page) refPgno(i int) uint32 {
+	off := int(uint16(p.slotWord(i) >> 32))
+	return le.Uint32(p[off : off+4])
+}
 
 // addCount adds d to the count of the ref in slot i.
 func (p page) addCount(i int, d int64) {

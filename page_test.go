@@ -151,3 +151,62 @@ func TestChecksumSeesEveryBit(t *testing.T) {
 		t.Error("seed, page number or birth does not count")
 	}
 }
+
+// search agrees with a search one by one, whatever the keys have in common and however many
+// share a head.
+func TestSearchAgainstOneByOne(t *testing.T) {
+	rng := rand.New(rand.NewPCG(*Seed, 0))
+	for range 300 {
+		alphabet := 1 + rng.IntN(4)
+		prefix := bytes.Repeat([]byte("p"), rng.IntN(40))
+		random := func() []byte {
+			k := bytes.Clone(prefix)
+			for range 1 + rng.IntN(12) {
+				k = append(k, byte(rng.IntN(alphabet))<<6)
+			}
+			return k
+		}
+		var keys [][]byte
+		for range 1 + rng.IntN(400) {
+			keys = append(keys, random())
+		}
+		slices.SortFunc(keys, bytes.Compare)
+		keys = slices.CompactFunc(keys, bytes.Equal)
+		for level := range 2 {
+			var cells []cell
+			for i, k := range keys {
+				sk := storedKey{bytes: k}
+				body := appendLeafCell(nil, cellInline, sk, nil)
+				if level > 0 {
+					body = appendBranchCell(nil, ref{pgno: uint32(2 + i)}, sk)
+				}
+				cells = append(cells, cell{k, len(k), body})
+			}
+			p := make(page, maxPageSize)
+			p.fill(level, cells)
+			if err := p.validate(); err != nil {
+				t.Fatal(err)
+			}
+			for range 100 {
+				key := random()
+				switch rng.IntN(4) {
+				case 0:
+					key = keys[rng.IntN(len(keys))]
+				case 1:
+					key = key[:rng.IntN(len(key)+1)]
+				case 2:
+					key[rng.IntN(len(key))]++
+				}
+				first := min(level, len(keys))
+				want := first
+				for want < len(keys) && bytes.Compare(keys[want], key) < 0 {
+					want++
+				}
+				found := want < len(keys) && bytes.Equal(keys[want], key)
+				if i, f, err := p.search(key, noKeys{}); i != want || f != found || err != nil {
+					t.Fatalf("level %d, %d keys, %q: slot %d, %v, %v instead of %d, %v", level, len(keys), key, i, f, err, want, found)
+				}
+			}
+		}
+	}
+}

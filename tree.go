@@ -52,6 +52,37 @@ func (b *Bucket) lookup(key []byte) (p page, at ref, i int, found bool, err erro
 	return p, at, i, found, err
 }
 
+// leaf returns, in a read transaction, the leaf that covers key; nil for an empty tree.
+func (b *Bucket) leaf(key []byte) (page, error) {
+	tx, m := b.tx, b.tx.m
+	p, err := b.rootPage()
+	if p == nil {
+		return nil, err
+	}
+	for p[1] > 0 {
+		i, tie := p.bound(key)
+		found := false
+		if tie {
+			if i, found, err = p.searchTies(key, i, tx); err != nil {
+				return nil, err
+			}
+		}
+		if !found {
+			i--
+		}
+		if pgno := p.refPgno(i); pgno < tx.known && m.isVerified(pgno) {
+			if c := m.page(pgno); c[1] == p[1]-1 {
+				p = c
+				continue
+			}
+		}
+		if p, err = tx.load(p.ref(i), p.level()-1); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
 // descend makes the path to the leaf that covers key writable and returns it.
 func (b *Bucket) descend(key []byte) ([]step, page, error) {
 	tx := b.tx

@@ -28,9 +28,11 @@ type Tx struct {
 	snap     *snapshot // what a read transaction reads
 	m        *mapping  // what pages are read through
 	hwm      uint32    // pages from here on are none of this transaction's
+	known    uint32    // of the pages below, those marked as verified need no look any more
 	slot     *readerSlot
 	writable bool
 	managed  bool // inside View or Update: Commit and Rollback panic
+	within   bool // a call of a read transaction runs that leaves panics to View
 	ended    atomic.Bool
 	failed   atomic.Pointer[error]
 	root     Bucket // the bucket tree
@@ -153,6 +155,21 @@ func (tx *Tx) check() error {
 		return *tx.failed.Load()
 	}
 	return nil
+}
+
+// begins tells whether a call of a read transaction may do without enter and leave: View
+// guards this goroutine against faults, and looks at within when there is a panic. The caller
+// sets within to false when it is done.
+func (tx *Tx) begins() bool {
+	if !tx.managed || tx.writable {
+		return false
+	}
+	if !debug.SetPanicOnFault(true) {
+		debug.SetPanicOnFault(false) // not View's goroutine
+		return false
+	}
+	tx.within = true
+	return true
 }
 
 // enter begins a call: it arms the guard against faults in the mapping, and for a write
@@ -481,6 +498,9 @@ func (db *DB) beginRead() (*Tx, error) {
 		db.traces.add(slot)
 	}
 	tx := &Tx{db: db, snap: s, m: s.m, hwm: s.hwm, slot: slot}
+	if db.opts.Verify != VerifyAlways {
+		tx.known = min(s.hwm, s.m.pages)
+	}
 	tx.root = Bucket{tx: tx, root: s.root}
 	return tx, nil
 }
@@ -583,7 +603,11 @@ func (tx *Tx) recovered(r any, done *bool) error {
 		return nil
 	}
 	if e, ok := r.(runtime.Error); ok {
-		if err, ok := tx.mappingFault(e); ok {
+		err, ok := tx.mappingFault(e)
+		if !ok && tx.within {
+			err, ok = tx.fault(r)
+		}
+		if ok {
 			*done = true
 			return tx.fail(err)
 		}
