@@ -83,12 +83,13 @@ func (c *Cursor) inLeaf(d int) (key, value []byte, ok bool) {
 	if uint(i) >= uint(p.count()) || at+slotSize > len(p) {
 		return nil, nil, false
 	}
-	off, klen := int(le.Uint16(p[at+4:])), int(le.Uint16(p[at+6:]))
+	w := le.Uint64(p[at : at+slotSize])
+	off, klen := int(uint16(w>>32)), int(w>>48)
 	from := off + leafKeyOff + klen
 	if klen == longKey || from > len(p) || p[off] != cellInline {
 		return nil, nil, false
 	}
-	to := from + int(le.Uint16(p[off+1:]))
+	to := from + int(le.Uint16(p[off+1:off+leafKeyOff]))
 	if to > len(p) {
 		return nil, nil, false
 	}
