@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -552,4 +553,22 @@ func TestDeletingMostInOneTransaction(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Tests and tools remove a directory while a store in it is open.
+func TestCommitsAfterTheDirectoryWasRemoved(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("open files are not removed")
+	}
+	dir := filepath.Join(testdir.New(t), "dir")
+	must(t, os.Mkdir(dir, 0o700))
+	db := openAt(t, filepath.Join(dir, "store"), nil)
+	must(t, os.RemoveAll(dir))
+	fill(t, db, 10000, 100)
+	view(t, db, func(b *folio.Bucket) error {
+		if b.Count() != 10000 {
+			t.Errorf("%d keys", b.Count())
+		}
+		return nil
+	})
 }

@@ -1,6 +1,8 @@
 package mmapfile
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -18,12 +20,17 @@ func SyncData(f *os.File) error {
 // SyncFull makes f durable with all its metadata, and its directory entry too where the
 // platform lets a directory be flushed: the directory is the one in f.Name, so it must not have
 // been moved since f was opened, and the working directory not changed if the name is relative.
-// A directory that may not be read, or whose file system does not flush directories, is passed over.
+// A directory that may not be read, or whose file system does not flush directories, is passed
+// over, and so is one that is gone: with it went the entry.
 func SyncFull(f *os.File) error {
 	if err := syncFile(f); err != nil {
 		return wrap("sync", f.Name(), err)
 	}
-	return SyncDir(filepath.Dir(f.Name()))
+	err := SyncDir(filepath.Dir(f.Name()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // SyncDir makes the entries of the directory at path durable, such as that of a file that was
