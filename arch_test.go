@@ -170,7 +170,8 @@ var mayUse = map[string][]string{
 	"fifo.go":     {},
 	"page.go":     {"errors.go", "options.go", "meta.go", "bucket.go"}, // the sizes in them
 	"meta.go":     {"errors.go", "page.go"},
-	"freelist.go": {"errors.go", "page.go", "meta.go"},
+	"freelist.go": {"errors.go", "page.go", "meta.go", "pageset.go"},
+	"pageset.go":  {"freelist.go", "meta.go"}, // runs
 	"readers.go":  {},
 	"mapping.go":  {"page.go", "meta.go"},
 	"file.go":     {},

@@ -1,6 +1,7 @@
 package folio
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -33,7 +34,11 @@ func (d diskFile) WriteVec(bufs [][]byte, off int64) (int, error) {
 func (d diskFile) SyncData() error              { return mmapfile.SyncData(d.f) }
 func (d diskFile) SyncFull() error              { return mmapfile.SyncFull(d.f) }
 func (d diskFile) DropCache(off, n int64) error { return mmapfile.DropCache(d.f, off, n) }
-func (d diskFile) Close() error                 { return d.f.Close() }
+
+// Close gives the lock back first: not everywhere it ends with the handle.
+func (d diskFile) Close() error {
+	return errors.Join(mmapfile.UnlockHandle(d.f), d.f.Close())
+}
 
 // Truncate says itself what not every system does: there is no negative length.
 func (d diskFile) Truncate(size int64) error {
