@@ -123,6 +123,7 @@ type builder struct {
 func (f *File) builder() *builder {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	f.mustBeTracked()
 	b := &builder{log: slices.Clone(f.log), final: f.size, listed: f.listed}
 	n := max(int64(len(f.disk)), f.size)
 	for _, c := range b.log {

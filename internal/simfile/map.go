@@ -38,8 +38,7 @@ func (f *File) Map(size int64) (backing.Map, error) {
 	f.grow(n)
 	b := f.cache
 	if f.opts.PrivateMaps {
-		b = newBuffer(n)
-		copy(b.mem, f.cache.mem[:min(f.size, n)])
+		b = newBuffer(n, f.cache.mem[:min(f.size, n)])
 	}
 	if b.maps == 0 {
 		f.mapped = append(f.mapped, b)
@@ -118,16 +117,18 @@ func (f *File) grow(n int64) {
 	if f.cache != nil && n <= int64(len(f.cache.mem)) {
 		return
 	}
-	b := newBuffer(n + f.opts.MapAhead)
+	var content []byte
 	if f.cache != nil {
-		copy(b.mem, f.cache.mem[:f.size])
+		content = f.cache.mem[:f.size]
 	}
-	f.cache = b
+	f.cache = newBuffer(n+f.opts.MapAhead, content)
 }
 
-func newBuffer(n int64) *buffer {
+// newBuffer returns n bytes that begin with content.
+func newBuffer(n int64, content []byte) *buffer {
 	b := &buffer{mem: getMemory(int(n))}
-	fill(b.mem, BeyondByte)
+	copy(b.mem, content)
+	fill(b.mem[len(content):], BeyondByte)
 	return b
 }
 

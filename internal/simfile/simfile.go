@@ -24,6 +24,9 @@ import (
 // pageSize is the unit in which the page cache forgets.
 const pageSize = 4096
 
+// growth is by how many bytes a file made of an image can grow before its memory is copied.
+const growth = 320 << 10
+
 // Options of a file; the zero value is good.
 type Options struct {
 	// Name is what Name returns; "sim" if empty.
@@ -48,6 +51,10 @@ type Options struct {
 	// PrivateMaps gives every map memory of its own, and fills that with ClosedByte when the
 	// map is closed, so that a later use is seen. It costs a copy of the file for each map.
 	PrivateMaps bool
+
+	// Untracked does not keep account of what is durable, which is cheaper: there can be no
+	// images of such a file, it cannot be killed, and a failed flush loses nothing.
+	Untracked bool
 
 	// KeepCache makes DropCache do nothing, as on platforms that lack it.
 	KeepCache bool
@@ -144,8 +151,7 @@ func FromImage(image []byte, o Options) *File {
 	f := newFile(o)
 	f.disk, f.listed = image, true
 	f.size = int64(len(image))
-	f.grow(f.size)
-	copy(f.cache.mem, image)
+	f.cache = newBuffer(f.size+f.opts.MapAhead+growth, image)
 	return f
 }
 
@@ -169,6 +175,7 @@ func newFile(o Options) *File {
 func (f *File) Kill(o Options) *File {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	f.mustBeTracked()
 	n := newFile(o)
 	n.size, n.seq, n.listed = f.size, f.seq, f.listed
 	n.log = append(n.log, f.log...)
@@ -176,8 +183,7 @@ func (f *File) Kill(o Options) *File {
 		n.limbo[p] = struct{}{}
 	}
 	n.disk, n.own = append(getMemory(len(f.disk))[:0], f.disk...), true
-	n.grow(n.size)
-	copy(n.cache.mem, f.cache.mem[:f.size])
+	n.cache = newBuffer(n.size+n.opts.MapAhead, f.cache.mem[:f.size])
 	return n
 }
 
@@ -458,8 +464,17 @@ func (f *File) truncate(size int64) {
 	f.note(Op{Kind: Truncate, Len: size}, nil)
 }
 
+func (f *File) mustBeTracked() {
+	if f.opts.Untracked {
+		panic("simfile: a crash of a file that is not tracked")
+	}
+}
+
 // note logs a change; it copies data.
 func (f *File) note(op Op, data []byte) {
+	if f.opts.Untracked {
+		return
+	}
 	f.seq++
 	f.log = append(f.log, change{op, append([]byte(nil), data...), f.seq})
 }
