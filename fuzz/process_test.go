@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -29,7 +30,7 @@ import (
 // their order can be read, so the parent performs the same ones on the model, and the two must
 // be alike. Then the next child goes on with the file.
 
-var kills = flag.Int("kills", 0, "how many processes to kill; 0: 30, with -short 6")
+var kills = flag.Int("kills", 0, "how many processes to kill; 0: 20, with -short 6")
 
 const (
 	childEnv   = "FOLIO_TEST_CHILD" // the path of the store that the child works on
@@ -152,7 +153,32 @@ func child(path string) error {
 	for worker := range workers {
 		go func() { failed <- workOn(db, seed, worker, done[worker]) }()
 	}
+	go func() { failed <- copies(db, path) }()
 	return <-failed
+}
+
+// What copies are called.
+func copied(path string) string    { return path + ".copy" }
+func compacted(path string) string { return path + ".compact" }
+
+// copies makes copies of the store, over and over.
+func copies(db *folio.DB, path string) error {
+	for {
+		err := db.View(func(tx *folio.Tx) error { return tx.CopyFile(copied(path), 0o600) })
+		if err != nil {
+			return err
+		}
+		if err := os.Remove(compacted(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		dst, err := folio.Open(compacted(path), 0o600, &childOptions)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(db.Compact(context.Background(), dst), dst.Close()); err != nil {
+			return err
+		}
+	}
 }
 
 // workOn makes the transactions of a worker that follow number n.
@@ -223,12 +249,14 @@ type murder struct {
 	seen  uint64       // notes that the model has
 	acked [workers]int // the last acknowledged transaction of each worker
 	lines int          // acknowledgements in all
+
+	copies, empty int // copies found, and those that a kill left empty
 }
 
 func TestProcessIsKilled(t *testing.T) {
 	n := *kills
 	if n == 0 {
-		n = 30
+		n = 20
 		if testing.Short() {
 			n = 6
 		}
@@ -236,11 +264,13 @@ func TestProcessIsKilled(t *testing.T) {
 	m := &murder{T: t, path: filepath.Join(t.TempDir(), "store"), rand: rand.New(rand.NewPCG(*seed, 0)), model: model.New()}
 	for i := range n {
 		m.kill()
-		if m.verify(); t.Failed() {
+		m.verify()
+		if m.verifyCopies(); t.Failed() {
 			t.Fatalf("seed %d, process %d", *seed, i)
 		}
 	}
-	t.Logf("seed %d: %d processes killed, %d acknowledgements of %v transactions", *seed, n, m.lines, m.acked)
+	t.Logf("seed %d: %d processes killed, %d acknowledgements of %v transactions, %d copies, %d of them empty",
+		*seed, n, m.lines, m.acked, m.copies, m.empty)
 	if m.lines == 0 {
 		t.Error("no transaction was acknowledged")
 	}
@@ -313,6 +343,30 @@ func (m *murder) verify() {
 		m.follow(tx)
 		return workload.DiffState(workload.AdaptTx(tx), m.model.State())
 	}))
+}
+
+// verifyCopies looks at what copies the kill has left: whole ones, or none.
+func (m *murder) verifyCopies() {
+	for _, path := range []string{copied(m.path), compacted(m.path)} {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		db, err := folio.Open(path, 0o600, nil)
+		foliotest.Must(m, err)
+		foliotest.MustCheck(m, db)
+		done, err := noted(db)
+		foliotest.Must(m, err)
+		for worker, n := range done {
+			if n > m.acked[worker] {
+				m.Errorf("%s has %d transactions of worker %d, the store %d", path, n, worker, m.acked[worker])
+			}
+		}
+		if m.copies++; done == [workers]int{} {
+			m.empty++
+			foliotest.Must(m, db.View(func(tx *folio.Tx) error { return workload.DiffState(workload.AdaptTx(tx), model.Empty()) }))
+		}
+		foliotest.Must(m, db.Close())
+	}
 }
 
 // follow performs on the model what the store notes beyond it.

@@ -463,4 +463,33 @@ func TestRuleCountsFollow(t *testing.T) {
 	foliotest.MustClose(t, w.db)
 }
 
+// A crash inside Compact leaves the destination as it was, or whole; also where the copy is
+// larger than what is kept in memory.
+func TestCrashInCompact(t *testing.T) {
+	src, err := folio.OpenMemory(nil)
+	foliotest.Must(t, err)
+	defer src.Close()
+	for i := range 300 {
+		foliotest.Must(t, put(src, 200+i*37%3000, fmt.Sprintf("k%03d", i*7%300)))
+	}
+	foliotest.Must(t, put(src, 30_000, "z"))
+	whole := content(src)
+	dst := newWitness(t, folio.Options{DirtyLimit: 64 << 10})
+	at := 0
+	few := simfile.ImageOptions{Each: 3, Random: 1}
+	dst.on = func(op simfile.Op) {
+		few.Seed++
+		if at++; at%4 == 0 || op.Kind != simfile.Write || op.Off < 2*folio.DefaultPageSize {
+			dst.loses(few, "", whole)
+		}
+	}
+	foliotest.Must(t, src.Compact(t.Context(), dst.db))
+	dst.on = func(simfile.Op) { dst.loses(few, whole) }
+	foliotest.Must(t, dst.db.Close())
+	dst.loses(few, whole)
+	if at < 20 {
+		t.Errorf("only %d operations", at)
+	}
+}
+
 var errUndo = errors.New("undo")
