@@ -932,3 +932,52 @@ func ExampleCorruptError() {
 	// page 7
 	// true
 }
+
+// Salvage brings what can be read of a damaged file into a new store.
+func ExampleInspector_Salvage() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "damaged.db")
+	db, err := folio.Open(path, 0o600, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = db.Update(func(tx *folio.Tx) error {
+		b, err := tx.CreateBucket([]byte("users"))
+		if err != nil {
+			return err
+		}
+		return b.Put([]byte("alice"), []byte("Alice"))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		log.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = file.WriteAt(make([]byte, 4096), 0) // one of the two metas
+	if err := errors.Join(err, file.Close()); err != nil {
+		log.Fatal(err)
+	}
+
+	in, err := folio.Inspect(path, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer in.Close()
+	dst, err := folio.Open(filepath.Join(dir, "new.db"), 0o600, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer dst.Close()
+	report, err := in.Salvage(context.Background(), dst, folio.SalvageOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("pairs:", report.Pairs, "lost:", report.Lost)
+	// Output: pairs: 1 lost: 0
+}

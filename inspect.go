@@ -303,6 +303,19 @@ func (in *Inspector) Page(pgno uint32) (*PageInfo, error) {
 	return info, nil
 }
 
+// Free returns the runs of free pages of the state in order, and whether they are known: not so
+// if the free log is damaged or no meta is valid.
+func (in *Inspector) Free() (runs []PageRun, known bool) {
+	free := in.freePages()
+	if free == nil {
+		return nil, false
+	}
+	for _, r := range free.runs() {
+		runs = append(runs, PageRun{r.start, int(r.n)})
+	}
+	return runs, true
+}
+
 // freePages returns what the free log of the state says is free, nil if that is not known.
 func (in *Inspector) freePages() *runSet {
 	if !in.asked && in.at >= 0 && in.size >= in.slots[in.at].meta.length() {

@@ -141,6 +141,17 @@ func TestInspectorDescribesEveryPage(t *testing.T) {
 	if entries != len(want) {
 		t.Errorf("%d pairs described, want %d", entries, len(want))
 	}
+	free := 0
+	runs, known := in.Free()
+	for _, r := range runs {
+		free += r.N
+		if m.Kinds[r.Pgno] != folio.FreePage {
+			t.Errorf("page %d is said to be free", r.Pgno)
+		}
+	}
+	if n := len(pagesOf(t, data, folio.FreePage)); !known || free != n {
+		t.Errorf("%d pages are said to be free, %d are", free, n)
+	}
 	metas := in.Metas()
 	if m := metas[in.State()]; m.Err != nil || !m.Clean || m.PageSize != salvagePage || m.Pages != in.Pages() || m.Txid != metas[1-in.State()].Txid {
 		t.Errorf("metas: %+v", metas)

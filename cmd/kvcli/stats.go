@@ -13,7 +13,7 @@ func newStatsCommand(c *cli) *cobra.Command {
 		Use:     "stats FILE [BUCKET]",
 		GroupID: groupLook,
 		Short:   "Show the shape of the trees: depth, pages, fill",
-		Long: `stats shows the size of the file, what of it is free, and for each bucket right
+		Long: `stats shows the size of the file, what of it is free and in how many pieces, and for each bucket right
 inside the root, or inside BUCKET, the entries, the depth of its tree, its leaf and
 branch pages, the pages of values too large for a leaf, and how full all these are;
 the buckets inside it are included. A bucket so small that it stands in a page of the
@@ -45,6 +45,10 @@ one around it is inline.`,
 }
 
 func (c *cli) stats(parent context.Context, file string, path bucketPath) (facts []fact, t *table, err error) {
+	free, err := c.freeFacts(file)
+	if err != nil {
+		return nil, nil, err
+	}
 	db, err := c.open(file, toRead, nil)
 	if err != nil {
 		return nil, nil, err
@@ -59,7 +63,7 @@ func (c *cli) stats(parent context.Context, file string, path bucketPath) (facts
 			return err
 		}
 		if len(path) == 0 {
-			facts = storeFacts(db, tx)
+			facts = append(storeFacts(db, tx), free...)
 		} else {
 			facts = []fact{{"bucket", path}, {"entries", bucket.Count()}, {"sequence", bucket.Sequence()}}
 			t.addTree(path, bucket)
@@ -73,6 +77,24 @@ func (c *cli) stats(parent context.Context, file string, path bucketPath) (facts
 		return nil
 	})
 	return facts, t, explain(file, err)
+}
+
+// freeFacts tell in how many pieces the free pages lie.
+func (c *cli) freeFacts(file string) ([]fact, error) {
+	in, err := c.inspect(file)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	runs, known := in.Free()
+	if !known {
+		return []fact{{"free_extents", "not known: the list of free pages is damaged"}}, nil
+	}
+	largest := 0
+	for _, r := range runs {
+		largest = max(largest, r.N)
+	}
+	return []fact{{"free_extents", len(runs)}, {"largest_free_extent", size(largest) * size(in.PageSize())}}, nil
 }
 
 // addTree adds the row for a bucket.
