@@ -270,7 +270,7 @@ var onlyIn = map[string][]string{
 	// What makes a state visible.
 	"publish": {"finishFlush", "commitDeferred", "latch"},
 	// What ends writing.
-	"latch": {"finishFlush"},
+	"latch": {"finishFlush", "latchPanic"},
 }
 
 // writers are the files that may write to the store's file.
