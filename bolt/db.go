@@ -26,6 +26,8 @@ const (
 // A DB is an open store. All methods may be called by many goroutines at once. The zero DB is
 // not open: its methods return ErrDatabaseNotOpen.
 type DB struct {
+	stats TxStats // of transactions that ended; first, so that it is aligned on 32-bit machines
+
 	// StrictMode checks the whole store after every commit and panics if it finds anything. It
 	// is for looking for defects: a commit then costs a walk over the store.
 	StrictMode bool
@@ -75,7 +77,6 @@ type DB struct {
 	closed   atomic.Bool
 	logger   Logger
 	noStats  bool
-	stats    TxStats // of transactions that ended
 
 	batchMu sync.Mutex
 	batch   *batch

@@ -45,6 +45,7 @@
 //	Bucket.Root           of bbolt's pages                  of folio's; 0 if the bucket stands in its parent's page
 //	Info.Data             where the file is mapped          0
 //	InBucket              the header itself                 a copy of it: to set something in it stores nothing
+//	Logger                hears of every call               hears of Open, errors, and what no call returns
 //	Stats, BucketStats    of bbolt's pages                  of folio's; what there is not is 0. See TxStats
 //	Tx.Page               of bbolt's pages                  of folio's; it walks the whole store
 //

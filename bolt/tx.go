@@ -19,6 +19,8 @@ import (
 // A write transaction must be used by one goroutine at a time. A read transaction may be read
 // by several, each with cursors of its own.
 type Tx struct {
+	stats TxStats // first, so that it is aligned on 32-bit machines
+
 	// WriteFlag changes nothing: copies are read through the file that is open.
 	WriteFlag int
 
@@ -26,7 +28,6 @@ type Tx struct {
 	db       *DB // nil after the end
 	writable bool
 	managed  bool // inside View or Update
-	stats    TxStats
 	handlers []func()
 	root     *Bucket
 	opened   map[*folio.Bucket]*Bucket // by a write transaction: a handle is the same each time
