@@ -61,10 +61,10 @@ func benchmark[D dbAPI[T], T txAPI[D, T, B, C], B bucketAPI[T, B, C], C cursorAP
 	b.Run("next", func(b *testing.B) {
 		view(b, func(bucket B) error {
 			c := bucket.Cursor()
-			k, _ := c.First()
+			c.First()
 			for range b.N {
-				if k, _ = c.Next(); k == nil {
-					k, _ = c.First()
+				if k, _ := c.Next(); k == nil {
+					c.First()
 				}
 			}
 			return nil

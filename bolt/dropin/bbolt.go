@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/foliokv/folio/bolt"
+	"github.com/foliokv/folio/bolt/errors"
 )
 
 // Limits of a pair, in bytes, and the FillPercent of a bucket until it is set.
@@ -49,23 +50,23 @@ type (
 //
 // Deprecated: use package errors.
 var (
-	ErrDatabaseNotOpen    = bolt.ErrDatabaseNotOpen
-	ErrInvalid            = bolt.ErrInvalid
-	ErrInvalidMapping     = bolt.ErrInvalidMapping
-	ErrVersionMismatch    = bolt.ErrVersionMismatch
-	ErrChecksum           = bolt.ErrChecksum
-	ErrTimeout            = bolt.ErrTimeout
-	ErrTxNotWritable      = bolt.ErrTxNotWritable
-	ErrTxClosed           = bolt.ErrTxClosed
-	ErrDatabaseReadOnly   = bolt.ErrDatabaseReadOnly
-	ErrFreePagesNotLoaded = bolt.ErrFreePagesNotLoaded
-	ErrBucketNotFound     = bolt.ErrBucketNotFound
-	ErrBucketExists       = bolt.ErrBucketExists
-	ErrBucketNameRequired = bolt.ErrBucketNameRequired
-	ErrKeyRequired        = bolt.ErrKeyRequired
-	ErrKeyTooLarge        = bolt.ErrKeyTooLarge
-	ErrValueTooLarge      = bolt.ErrValueTooLarge
-	ErrIncompatibleValue  = bolt.ErrIncompatibleValue
+	ErrDatabaseNotOpen    = errors.ErrDatabaseNotOpen
+	ErrInvalid            = errors.ErrInvalid
+	ErrInvalidMapping     = errors.ErrInvalidMapping
+	ErrVersionMismatch    = errors.ErrVersionMismatch
+	ErrChecksum           = errors.ErrChecksum
+	ErrTimeout            = errors.ErrTimeout
+	ErrTxNotWritable      = errors.ErrTxNotWritable
+	ErrTxClosed           = errors.ErrTxClosed
+	ErrDatabaseReadOnly   = errors.ErrDatabaseReadOnly
+	ErrFreePagesNotLoaded = errors.ErrFreePagesNotLoaded
+	ErrBucketNotFound     = errors.ErrBucketNotFound
+	ErrBucketExists       = errors.ErrBucketExists
+	ErrBucketNameRequired = errors.ErrBucketNameRequired
+	ErrKeyRequired        = errors.ErrKeyRequired
+	ErrKeyTooLarge        = errors.ErrKeyTooLarge
+	ErrValueTooLarge      = errors.ErrValueTooLarge
+	ErrIncompatibleValue  = errors.ErrIncompatibleValue
 )
 
 // DefaultOptions are what Open uses for nil options.
