@@ -23,6 +23,7 @@ type Bucket struct {
 	moved    uint64             // those of them that only gave pages other places
 	changed  bool               // the header in the parent's cell is old
 	shrunk   bool               // something was deleted since the last rebalance
+	atEnd    bool               // the last insert was at the end of its leaf
 	gone     bool               // deleted, or rolled back
 }
 

@@ -591,8 +591,8 @@ func (s *sealer) allocate(withLog bool) error {
 	if withLog {
 		others++ // for the log
 	}
-	if s.group.grows {
-		if err := s.db.ensureRoom(leaves+others, s.db.reserve()); err != nil {
+	if n := leaves + others; s.group.grows && n > 0 {
+		if err := s.db.ensureRoom(n, !withLog || n >= straightPages); err != nil {
 			return err
 		}
 	}
@@ -611,7 +611,7 @@ func (s *sealer) allocateFor(n uint32, how placing, next *func() uint32) error {
 	if n == 0 {
 		return nil
 	}
-	runs, err := s.db.allocate(n, s.group.grows, how)
+	runs, err := s.db.place(n, s.group.grows, how)
 	if err != nil {
 		return err
 	}

@@ -325,6 +325,21 @@ func (p page) countBelow(at, n int, h uint64) int {
 // less is 1 if the slot's head is below h, else 0.
 func less(slot []byte, h uint64) int { return int((uint64(le.Uint32(slot)) - h) >> 63) }
 
+// afterLast tells whether key comes after the last one of the page. It may say no where key
+// does not begin with the page's prefix.
+func (p page) afterLast(key []byte, kl keyLoader) (bool, error) {
+	n, pl := p.count(), p.prefixLen()
+	if n == 0 || p[1] != 0 && n == 1 || len(key) < pl || string(key[:pl]) != string(p[headerSize:headerSize+pl]) {
+		return false, nil
+	}
+	last, h := le.Uint32(p.slot(n-1)), head(key[pl:])
+	if last != h {
+		return last < h, nil
+	}
+	c, err := p.compare(n-1, key, kl)
+	return c < 0, err
+}
+
 // searchTies finishes a search among the slots from lo on that share prefix and head with key.
 func (p page) searchTies(key []byte, lo int, kl keyLoader) (int, bool, error) {
 	c, err := p.compare(lo, key, kl)

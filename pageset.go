@@ -44,6 +44,12 @@ func (r run) eachWord(fn func(i int, mask uint64) bool) bool {
 
 // add adds the pages of r; those that are in the set already change nothing.
 func (s *pageSet) add(r run) {
+	s.mark(r)
+	s.longest = max(s.longest, s.runAround(r))
+}
+
+// mark is add for a set in which no run is looked for.
+func (s *pageSet) mark(r run) {
 	r.eachWord(func(i int, mask uint64) bool {
 		c := s.chunk(i / chunkWords)
 		w := &c.words[i%chunkWords]
@@ -53,7 +59,6 @@ func (s *pageSet) add(r run) {
 		s.pages += uint64(n)
 		return true
 	})
-	s.longest = max(s.longest, s.runAround(r))
 }
 
 func (s *pageSet) chunk(k int) *pageChunk {
@@ -135,7 +140,7 @@ func (s *pageSet) has(r run, in bool) bool {
 // it.
 func (s *pageSet) set(r run, in bool) {
 	if in {
-		s.add(r)
+		s.mark(r)
 	} else {
 		s.remove(r)
 	}

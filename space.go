@@ -46,13 +46,19 @@ const (
 // allocate gives out n pages. What grows the store leaves the reserve untouched: room for it
 // is there already, or is made first. It is called with mu.
 func (db *DB) allocate(n uint32, grows bool, how placing) ([]run, error) {
-	a := db.alloc
-	keep := uint64(0)
 	if grows {
-		keep = db.reserve()
-		if err := db.ensureRoom(n, keep); err != nil {
+		if err := db.ensureRoom(n, n >= straightPages); err != nil {
 			return nil, err
 		}
+	}
+	return db.place(n, grows, how)
+}
+
+// place is allocate where room was made before.
+func (db *DB) place(n uint32, grows bool, how placing) ([]run, error) {
+	a, keep := db.alloc, uint64(0)
+	if grows {
+		keep = db.reserve()
 	}
 	switch how {
 	case adjacent:
@@ -67,16 +73,17 @@ func (db *DB) allocate(n uint32, grows bool, how placing) ([]run, error) {
 	return a.scattered(n, keep)
 }
 
-// ensureRoom sees to it that n pages can be had and keep pages are left.
-func (db *DB) ensureRoom(n uint32, keep uint64) error {
-	a := db.alloc
+// ensureRoom sees to it that n pages can be had, and the reserve is left. With straight set the
+// file may grow by writing the pages behind its end, else room is made for them there first.
+func (db *DB) ensureRoom(n uint32, straight bool) error {
+	a, keep := db.alloc, db.reserve()
 	if a.free.pages < uint64(n)+keep {
 		a.release(db.needed()) // readers may have ended, or a flush, since the last seal
 	}
 	if a.unusedPages() < uint64(n)+keep {
 		return ErrMaxSizeReached
 	}
-	return db.makeRoom(n, keep)
+	return db.makeRoom(n, keep, straight)
 }
 
 // allocateTogether allocates n adjacent pages if there are, or the file may well grow.
@@ -180,7 +187,7 @@ func (tx *Tx) prepare(key []byte, n int64) error {
 
 // makeRoom sees to it that n pages can be had and keep pages are left that the file already
 // has blocks for.
-func (db *DB) makeRoom(n uint32, keep uint64) error {
+func (db *DB) makeRoom(n uint32, keep uint64, straight bool) error {
 	a := db.alloc
 	exists := uint32(min(db.size>>db.shift, int64(a.maxPages)))
 	room := a.free.pages
@@ -190,7 +197,7 @@ func (db *DB) makeRoom(n uint32, keep uint64) error {
 	if !db.onDisk || room >= uint64(n)+keep {
 		return nil
 	}
-	if n >= straightPages && room >= keep {
+	if straight && room >= keep {
 		a.skip(exists)
 		return nil
 	}

@@ -92,9 +92,12 @@ func (b *Bucket) descend(key []byte) ([]step, page, error) {
 	p := tx.db.dirty.at(b.root.pgno).buf
 	path := append(tx.db.path[:0], step{pgno: b.root.pgno})
 	for p[1] > 0 {
-		i, err := p.child(key, tx)
+		i, found, err := b.searchIn(p, key)
 		if err != nil {
 			return nil, nil, err
+		}
+		if !found {
+			i--
 		}
 		r, c, err := tx.writablePage(p.ref(i), p.level()-1)
 		if err != nil {
@@ -107,6 +110,17 @@ func (b *Bucket) descend(key []byte) ([]step, page, error) {
 	}
 	tx.db.path = path
 	return path, p, nil
+}
+
+// searchIn is page.search for an insert: where the last one was at the end of the bucket's
+// leaf, it looks there first, so that loading in order needs no search.
+func (b *Bucket) searchIn(p page, key []byte) (int, bool, error) {
+	if b.atEnd {
+		if after, err := p.afterLast(key, b.tx); after || err != nil {
+			return p.count(), false, err
+		}
+	}
+	return p.search(key, b.tx)
 }
 
 // dirtyRoot makes the root writable; an empty tree gets an empty leaf.
@@ -146,10 +160,11 @@ func (b *Bucket) putCell(key []byte, flags byte, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	i, found, err := p.search(key, tx)
+	i, found, err := b.searchIn(p, key)
 	if err != nil {
 		return err
 	}
+	b.atEnd = !found && i == p.count()
 	if found {
 		return b.replaceCell(path, p, i, flags, payload)
 	}
