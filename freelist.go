@@ -1,7 +1,6 @@
 package folio
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -446,23 +445,22 @@ func (d *delta) tidy(limit int) {
 
 // net returns the net change: runs that became free, and runs that are so no longer.
 func (d *delta) net() (freed, allocated []run) {
-	type edge struct {
-		at uint32
-		by int
-	}
-	edges := make([]edge, 0, 2*(len(d.freed)+len(d.allocated)))
+	// An edge is a page number, and whether the runs become more or fewer there: as one number it
+	// sorts fast.
+	edges := make([]uint64, 0, 2*(len(d.freed)+len(d.allocated)))
+	add := func(more, fewer uint32) { edges = append(edges, uint64(more)<<1|1, uint64(fewer)<<1) }
 	for _, r := range d.freed {
-		edges = append(edges, edge{r.start, 1}, edge{r.end(), -1})
+		add(r.start, r.end())
 	}
 	for _, r := range d.allocated {
-		edges = append(edges, edge{r.start, -1}, edge{r.end(), 1})
+		add(r.end(), r.start)
 	}
-	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.at, b.at) })
+	slices.Sort(edges)
 	sum, from := 0, uint32(0)
 	for i := 0; i < len(edges); {
-		at, was := edges[i].at, sum
-		for ; i < len(edges) && edges[i].at == at; i++ {
-			sum += edges[i].by
+		at, was := uint32(edges[i]>>1), sum
+		for ; i < len(edges) && uint32(edges[i]>>1) == at; i++ {
+			sum += int(edges[i]&1)*2 - 1
 		}
 		if sum == was {
 			continue
