@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/foliokv/folio"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 // A Get on another goroutine than View's is guarded by itself; both find the same.
 func TestGetOnAnotherGoroutine(t *testing.T) {
-	db, err := folio.Open(filepath.Join(t.TempDir(), "db"), 0o600, nil)
+	db, err := folio.Open(filepath.Join(testdir.New(t), "db"), 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/foliotest"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 var (
@@ -85,7 +86,7 @@ func TestHugeTransaction(t *testing.T) {
 	const most = 256 << 20
 	dir := *hugeDir
 	if dir == "" {
-		dir = t.TempDir()
+		dir = testdir.New(t)
 	}
 	path := dir + "/huge"
 	defer os.Remove(path)

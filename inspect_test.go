@@ -10,13 +10,14 @@ import (
 
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/foliotest"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 // crashed returns the bytes of a store of n commits, each of one pair, as a killed process
 // leaves them.
 func crashed(t *testing.T, n int) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db, err := folio.Open(path, 0o600, nil)
 	must(t, err)
 	defer db.Close()
@@ -34,7 +35,7 @@ func fillOne(t *testing.T, db *folio.DB, i int) {
 }
 
 func TestPreviousOpensTheStateBefore(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	must(t, os.WriteFile(path, crashed(t, 200), 0o600))
 	for _, c := range []struct {
 		previous bool
@@ -60,7 +61,7 @@ func TestPreviousWithoutOlderMeta(t *testing.T) {
 	in, err := inspected(t, data)
 	must(t, err)
 	clear(data[(1-in.State())*salvagePage:][:salvagePage])
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	must(t, os.WriteFile(path, data, 0o600))
 	if _, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Previous: true}); !errors.Is(err, folio.ErrCorrupt) {
 		t.Errorf("without an older meta: %v", err)
@@ -70,7 +71,7 @@ func TestPreviousWithoutOlderMeta(t *testing.T) {
 // inspected returns an Inspector of a file with these bytes.
 func inspected(t *testing.T, data []byte) (*folio.Inspector, error) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	must(t, os.WriteFile(path, data, 0o600))
 	in, err := folio.Inspect(path, nil)
 	if err == nil {
@@ -86,7 +87,7 @@ func TestDamagedFreeLogLeavesReading(t *testing.T) {
 	for _, pgno := range pagesOf(t, data, folio.FreeLogPage) {
 		data[pgno*salvagePage+100] ^= 1
 	}
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	must(t, os.WriteFile(path, data, 0o600))
 	if _, err := folio.Open(path, 0, nil); !errors.Is(err, folio.ErrCorrupt) {
 		t.Errorf("it opens for writing: %v", err)
@@ -167,7 +168,7 @@ func TestCheckFindsTheSameEachTime(t *testing.T) {
 	for range 20 {
 		data[random.IntN(len(data)-2*salvagePage)+2*salvagePage] ^= 1
 	}
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	must(t, os.WriteFile(path, data, 0o600))
 	db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true})
 	must(t, err)

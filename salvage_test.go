@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/foliokv/folio"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 // A content is what a store holds: the value by bucket path, with slashes, and key.
@@ -144,7 +145,7 @@ var salvageStores = []salvageStore{
 // made returns the bytes of a closed store and what it holds.
 func (s salvageStore) made(t *testing.T, random *rand.Rand) ([]byte, content) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db, err := folio.Open(path, 0o600, &folio.Options{Durability: folio.Deferred, FlushInterval: -1, FlushBytes: -1})
 	must(t, err)
 	s.fill(t, db, random)
@@ -158,7 +159,7 @@ func (s salvageStore) made(t *testing.T, random *rand.Rand) ([]byte, content) {
 // salvaged writes a damaged file and returns what is recovered of it.
 func salvaged(t *testing.T, data []byte, opts folio.SalvageOptions) (content, *folio.SalvageReport, error) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "damaged")
+	path := filepath.Join(testdir.New(t), "damaged")
 	must(t, os.WriteFile(path, data, 0o600))
 	in, err := folio.Inspect(path, nil)
 	if err != nil {
@@ -196,7 +197,7 @@ func noise(data []byte, random *rand.Rand, pgno int) {
 // pagesOf returns the pages of a kind.
 func pagesOf(t *testing.T, data []byte, kind folio.PageKind) []int {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	must(t, os.WriteFile(path, data, 0o600))
 	in, err := folio.Inspect(path, nil)
 	must(t, err)
@@ -273,7 +274,7 @@ var salvageDamages = []salvageDamage{
 
 func rootOf(t *testing.T, data []byte) int {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	must(t, os.WriteFile(path, data, 0o600))
 	in, err := folio.Inspect(path, nil)
 	must(t, err)
@@ -448,7 +449,7 @@ func TestSalvageRefusesWhatIsNoStore(t *testing.T) {
 
 func TestSalvageIsInterrupted(t *testing.T) {
 	data, _ := smallStore(t)
-	path := filepath.Join(t.TempDir(), "damaged")
+	path := filepath.Join(testdir.New(t), "damaged")
 	must(t, os.WriteFile(path, data, 0o600))
 	in, err := folio.Inspect(path, nil)
 	must(t, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/foliotest"
 	"github.com/foliokv/folio/internal/model"
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/internal/workload"
 )
 
@@ -261,7 +262,7 @@ func TestProcessIsKilled(t *testing.T) {
 			n = 6
 		}
 	}
-	m := &murder{T: t, path: filepath.Join(t.TempDir(), "store"), rand: rand.New(rand.NewPCG(*seed, 0)), model: model.New()}
+	m := &murder{T: t, path: filepath.Join(testdir.New(t), "store"), rand: rand.New(rand.NewPCG(*seed, 0)), model: model.New()}
 	for i := range n {
 		m.kill()
 		m.verify()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/foliotest"
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/internal/workload"
 )
 
@@ -48,7 +49,7 @@ func mounted(t *testing.T, kind string, mkfs []string, size int64) string {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Skip("mounting a file system takes Linux and root")
 	}
-	dir := t.TempDir()
+	dir := testdir.New(t)
 	at := filepath.Join(dir, "mnt")
 	foliotest.Must(t, os.Mkdir(at, 0o700))
 	args := []string{"-t", kind, "-o", fmt.Sprintf("size=%d", size), "none", at}

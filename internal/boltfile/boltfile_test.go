@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/foliokv/folio/internal/boltfile"
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/mmapfile"
 )
 
@@ -91,7 +92,7 @@ func TestReadsGoldenFiles(t *testing.T) {
 	for _, g := range goldens {
 		t.Run(g.name, func(t *testing.T) {
 			data := golden(t, g.name)
-			path := filepath.Join(t.TempDir(), "bolt")
+			path := filepath.Join(testdir.New(t), "bolt")
 			if err := os.WriteFile(path, data, 0o400); err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +193,7 @@ func TestRefusesOtherFiles(t *testing.T) {
 		if _, err := boltfile.New(test.data); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, err, test.want)
 		}
-		path := filepath.Join(t.TempDir(), "file")
+		path := filepath.Join(testdir.New(t), "file")
 		if err := os.WriteFile(path, test.data, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -204,17 +205,17 @@ func TestRefusesOtherFiles(t *testing.T) {
 	if _, err := boltfile.New(damaged); !errors.As(err, &damage) {
 		t.Errorf("with both metas damaged: %v", err)
 	}
-	if _, err := boltfile.Open(t.TempDir(), time.Second); !errors.Is(err, boltfile.ErrInvalid) {
+	if _, err := boltfile.Open(testdir.New(t), time.Second); !errors.Is(err, boltfile.ErrInvalid) {
 		t.Errorf("a directory: %v", err)
 	}
-	if _, err := boltfile.Open(filepath.Join(t.TempDir(), "none"), time.Second); !errors.Is(err, os.ErrNotExist) {
+	if _, err := boltfile.Open(filepath.Join(testdir.New(t), "none"), time.Second); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }
 
 // A file that another has locked for writing is in use; readers share it.
 func TestLocked(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "bolt")
+	path := filepath.Join(testdir.New(t), "bolt")
 	if err := os.WriteFile(path, golden(t, "empty"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +247,7 @@ func TestLocked(t *testing.T) {
 
 // A file that is cut short while it is read is an error.
 func TestCutShort(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "bolt")
+	path := filepath.Join(testdir.New(t), "bolt")
 	if err := os.WriteFile(path, golden(t, "page4k"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"github.com/foliokv/folio/internal/boltfile"
+	"github.com/foliokv/folio/internal/testdir"
 	"github.com/foliokv/folio/mmapfile"
 )
 
 // newWriter returns a writer to a new file, and how to read it.
 func newWriter(t *testing.T, pageSize int) (*boltfile.Writer, func() *boltfile.File) {
-	path := filepath.Join(t.TempDir(), "bolt")
+	path := filepath.Join(testdir.New(t), "bolt")
 	file, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +113,7 @@ func TestWritesWhatItReads(t *testing.T) {
 // written is a small file with something of everything.
 func written(t testing.TB) []byte {
 	t.Helper()
-	file, err := os.Create(filepath.Join(t.TempDir(), "bolt"))
+	file, err := os.Create(filepath.Join(testdir.New(t), "bolt"))
 	if err != nil {
 		t.Fatal(err)
 	}
