@@ -334,7 +334,7 @@ func TestRulePublishedStateStays(t *testing.T) {
 	foliotest.Must(t, put(w.db, size, "a"))
 	foliotest.Must(t, put(w.db, size, "b"))
 	published := content(w.db)
-	looked := false
+	var ended chan error
 	w.once(simfile.SyncBegin, func() {
 		tx, err := w.db.Begin(true) // above the state in flight
 		foliotest.Must(t, err)
@@ -342,16 +342,17 @@ func TestRulePublishedStateStays(t *testing.T) {
 		if s := content(w.db); s != published {
 			t.Errorf("a reader sees %q, not %q", s, published)
 		}
-		foliotest.Must(t, tx.Rollback())
-		looked = true
+		ended = make(chan error, 1)
+		go func() { ended <- tx.Rollback() }() // which waits for what it has seen
 	})
 	foliotest.Must(t, w.db.Update(func(tx *folio.Tx) error {
 		tx.SetDurability(folio.Durable)
 		return putIn(tx, size+1, "a", "b")
 	}))
-	if !looked {
-		t.Error("there was no flush")
+	if ended == nil {
+		t.Fatal("there was no flush")
 	}
+	foliotest.Must(t, <-ended)
 	foliotest.MustClose(t, w.db)
 }
 
