@@ -108,9 +108,9 @@ var mutations = []mutation{
 		[]edit{{"db.go", "type writer struct {\n", "type writer struct {\n\tlate []pageWrite\n"},
 			{"commit.go", "	return s.write()\n", `	if withLog {
 		for _, w := range s.out {
-			db.late = append(db.late, pageWrite{w.pgno, slices.Clone(w.buf)})
+			s.db.late = append(s.db.late, pageWrite{w.pgno, slices.Clone(w.buf)})
 		}
-		return db.fitFile()
+		return s.db.fitFile()
 	}
 	return s.write()
 `}, {"commit.go", "		f.err = db.writeMeta(f)\n", `		f.err = db.writeMeta(f)
