@@ -196,7 +196,17 @@ func (a *allocator) contiguous(n uint32, keep uint64) ([]run, error) {
 		return []run{r}, nil
 	}
 	r, err := a.grow(n, keep)
+	if err != nil && len(a.nursery) > 0 {
+		a.giveUpNursery()
+		return a.contiguous(n, keep)
+	}
 	return []run{r}, err
+}
+
+// giveUpNursery makes the nursery a part of the file like others.
+func (a *allocator) giveUpNursery() {
+	a.nursery = nil
+	a.free.longest = ^uint32(0) // of its runs nothing was noted
 }
 
 // fitting allocates n adjacent free pages if there are and keep are left.
@@ -251,12 +261,14 @@ func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
 	return a.gather(n, keep)
 }
 
-// sparse tells whether so much is free that data should move down.
+// sparse tells whether so much is free that data should move down; the nursery ends then.
 func (a *allocator) sparse() bool {
 	if a.free.pages <= uint64(a.hwm)*2/5 {
 		return false
 	}
-	a.nursery = nil
+	if len(a.nursery) > 0 {
+		a.giveUpNursery()
+	}
 	return true
 }
 

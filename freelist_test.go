@@ -235,6 +235,24 @@ func TestAllocatorAgainstStates(t *testing.T) {
 	}
 }
 
+// Where the file cannot grow, a run in the nursery serves a large value.
+func TestNurseryIsNoObstacle(t *testing.T) {
+	for _, looked := range []bool{false, true} {
+		a := newAllocator(100, 100)
+		a.free.add(run{10, 20})
+		a.nursery = []run{{10, 20}}
+		if looked {
+			if r, ok := a.fitting(8, 0); ok {
+				t.Fatalf("%v lies in the nursery", r)
+			}
+		}
+		rs, err := a.contiguous(8, 0)
+		if err != nil || len(rs) != 1 || rs[0] != (run{10, 8}) {
+			t.Errorf("with the nursery looked around %v: %v, %v", looked, rs, err)
+		}
+	}
+}
+
 // A delta's net change is that of its pages one by one.
 func TestDelta(t *testing.T) {
 	for s := range uint64(200) {
