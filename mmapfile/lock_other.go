@@ -3,6 +3,7 @@
 package mmapfile
 
 import (
+	"errors"
 	"math"
 	"os"
 )
@@ -11,8 +12,16 @@ import (
 var handleLocks, rangeLocks lockTable
 
 func tryLockHandle(f *os.File, exclusive bool) (bool, error) {
+	handleLocks.drop(closedHandle)
 	want := byteLock{owner: f, end: math.MaxInt64, exclusive: exclusive}
 	return handleLocks.tryLock(f, want, func() (bool, error) { return true, nil })
+}
+
+// closedHandle tells whether a lock's handle has been closed, which ends the lock. Nobody hears of
+// the closing: whoever tries to lock looks.
+func closedHandle(l byteLock) bool {
+	_, err := l.owner.(*os.File).Stat()
+	return errors.Is(err, os.ErrClosed)
 }
 
 func tryLockHandleAt(f *os.File, off uint64, exclusive bool) (bool, error) {

@@ -15,8 +15,7 @@ import (
 // changes its mode, which is not atomic: another may get in between, and if the change fails the
 // old lock may be lost.
 //
-// On platforms without file locks (plan9, js) it works among the handles of this process, and
-// only UnlockHandle ends it.
+// On platforms without file locks (plan9, js) it works among the handles of this process.
 func LockHandle(f *os.File, exclusive bool, timeout time.Duration) error {
 	err := poll(timeout, func() (bool, error) { return tryLockHandle(f, exclusive) })
 	return wrap("lock", f.Name(), err)
