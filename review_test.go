@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -686,6 +687,61 @@ func TestPutWaitsForRoom(t *testing.T) {
 			return nil
 		})))
 		sound(t, db)
+		ok(t, db.Close())
+	}
+}
+
+// On a full disk a large value goes to the nursery where no other run is long enough, and the
+// nursery is part of the file from then on. While the disk has room it is left alone.
+func TestLargeValueInTheNursery(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		const large = 100 // pages, more than the reserve at the end of the file
+		f := simfile.New(simfile.Options{Capacity: 4 << 20})
+		db := openSim(t, f, nil)
+		n := 0
+		page := make([]byte, DefaultPageSize-100) // an extent of one page
+		for err := error(nil); err == nil; n++ {
+			err = db.Update(put(fmt.Sprintf("%05d", n), page))
+		}
+		ok(t, db.Update(inB(func(b *Bucket) error { // every fourth page, and a run of them
+			for i := range n {
+				if i%4 == 0 || n/2 < i && i < n/2+large+10 {
+					if err := b.Delete(fmt.Appendf(nil, "%05d", i)); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})))
+		ok(t, db.Update(put("small", nil))) // what was deleted is free now
+		if !full {
+			f.SetCapacity(0)
+		}
+		db.mu.Lock()
+		nursery, _ := db.alloc.free.fitting([]run{{0, db.alloc.hwm}}, large, true)
+		db.alloc.nursery = []run{nursery}
+		db.full = full
+		db.mu.Unlock()
+		if nursery.n < large {
+			t.Fatalf("the nursery has %d pages", nursery.n)
+		}
+		value := bytes.Repeat([]byte("large"), large*DefaultPageSize/5)
+		ok(t, db.Update(put("large", value)))
+		db.mu.Lock()
+		kept := slices.Contains(db.alloc.nursery, nursery)
+		if in := db.alloc.free.countIn(nursery) < nursery.n-large/2; in != full || kept == full {
+			t.Errorf("disk full %v: in the nursery %v, which was kept %v", full, in, kept)
+		}
+		db.mu.Unlock()
+		sound(t, db)
+		ok(t, db.Close())
+		db = openSim(t, f.Kill(simfile.Options{}), nil)
+		ok(t, db.View(inBucket(func(b *Bucket) error {
+			if !bytes.Equal(b.Get([]byte("large")), value) {
+				t.Error("the large value is lost")
+			}
+			return nil
+		})))
 		ok(t, db.Close())
 	}
 }
