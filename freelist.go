@@ -205,8 +205,10 @@ func (a *allocator) contiguous(n uint32, keep uint64) ([]run, error) {
 
 // giveUpNursery makes the nursery a part of the file like others.
 func (a *allocator) giveUpNursery() {
-	a.nursery = nil
-	a.free.longest = ^uint32(0) // of its runs nothing was noted
+	if len(a.nursery) > 0 {
+		a.nursery = nil
+		a.free.longest = ^uint32(0) // of its runs nothing was noted
+	}
 }
 
 // fitting allocates n adjacent free pages if there are and keep are left.
@@ -261,16 +263,8 @@ func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
 	return a.gather(n, keep)
 }
 
-// sparse tells whether so much is free that data should move down; the nursery ends then.
-func (a *allocator) sparse() bool {
-	if a.free.pages <= uint64(a.hwm)*2/5 {
-		return false
-	}
-	if len(a.nursery) > 0 {
-		a.giveUpNursery()
-	}
-	return true
-}
+// sparse tells whether so much is free that data should move down. There is no nursery then.
+func (a *allocator) sparse() bool { return a.free.pages > uint64(a.hwm)*2/5 }
 
 // gather allocates n pages as they come from the sweep on.
 func (a *allocator) gather(n uint32, keep uint64) ([]run, error) {
@@ -396,7 +390,10 @@ func (a *allocator) release(needed []uint64) {
 
 // trim lowers the high-water mark past free pages at the end.
 func (a *allocator) trim() {
-	if last := a.free.endingAt(a.hwm); last.n > 0 && (a.sparse() || !a.inside(last)) {
+	if a.sparse() {
+		a.giveUpNursery()
+	}
+	if last := a.free.endingAt(a.hwm); last.n > 0 && !a.inside(last) {
 		a.free.remove(last)
 		a.hwm = last.start
 	}

@@ -60,11 +60,11 @@ func (db *DB) place(n uint32, grows bool, how placing) ([]run, error) {
 	if grows {
 		keep = db.reserve()
 	}
+	if a.sparse() || db.full && how == adjacent {
+		a.giveUpNursery() // on a full disk all there is counts
+	}
 	switch how {
 	case adjacent:
-		if db.full && len(a.nursery) > 0 {
-			a.giveUpNursery() // the file may not grow, so all there is counts
-		}
 		return a.contiguous(n, keep)
 	case together:
 		if r, ok := db.allocateTogether(n, keep); ok {
