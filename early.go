@@ -68,37 +68,29 @@ type spillable struct {
 	touched uint32
 }
 
-// spill writes early the half of the innermost scope's pages that was not touched lately.
-// Level by level, so that a branch follows when all its children are in the file.
+// spill writes early most of the innermost scope's leaves, those that were not touched lately.
+// Branches stay as long as leaves make up half of what is dirty: with keys in no order a leaf
+// is changed once before it goes, a branch many times. Level by level, so that a branch follows
+// when all its children are in the file.
 func (tx *Tx) spill() error {
-	limit := uint32(0)
-	for level := 0; level <= maxLevel; level++ {
+	leaves := tx.spillable(0)
+	few := 2*len(leaves) < tx.db.dirty.live
+	err := tx.writeEarly(coldest(leaves, 3, 4))
+	for level := 1; err == nil && few && level <= maxLevel; level++ {
 		pages := tx.spillable(level)
-		if level == 0 {
-			limit = median(pages)
-		}
-		pages = slices.DeleteFunc(pages, func(s spillable) bool { return s.touched > limit })
 		if len(pages) == 0 {
 			break
 		}
-		if err := tx.writeEarly(pages); err != nil {
-			return err
-		}
+		err = tx.writeEarly(coldest(pages, 1, 2))
 	}
 	tx.root.eachOpen(func(b *Bucket) { b.changes++ }) // cursors hold pages that are gone
-	return nil
+	return err
 }
 
-func median(pages []spillable) uint32 {
-	if len(pages) == 0 {
-		return 0
-	}
-	touched := make([]uint32, len(pages))
-	for i, s := range pages {
-		touched[i] = s.touched
-	}
-	slices.Sort(touched)
-	return touched[len(touched)/2]
+// coldest returns n of m of the pages, rounded up: those that were touched first.
+func coldest(pages []spillable, n, m int) []spillable {
+	slices.SortFunc(pages, func(a, b spillable) int { return cmp.Compare(a.touched, b.touched) })
+	return pages[:(len(pages)*n+m-1)/m]
 }
 
 // eachOpen calls fn for the bucket and all open ones below it.
@@ -123,7 +115,8 @@ func (tx *Tx) spillable(level int) []spillable {
 
 func (b *Bucket) appendSpillable(pages []spillable, parent uint32, level int) []spillable {
 	p := b.tx.db.dirty.at(parent).buf
-	if p.level() <= level {
+	below := p.level() - 1
+	if below < level {
 		return pages
 	}
 	for i := range p.count() {
@@ -131,22 +124,19 @@ func (b *Bucket) appendSpillable(pages []spillable, parent uint32, level int) []
 		if !b.owns(c) {
 			continue
 		}
-		d := b.tx.db.dirty.at(c)
-		if d.buf.level() > level {
+		if below > level {
 			pages = b.appendSpillable(pages, c, level)
 			continue
 		}
-		if !d.buckets && !hasDirtyChild(d.buf) {
+		if d := b.tx.db.dirty.at(c); !d.buckets && (level == 0 || !hasDirtyChild(d.buf)) {
 			pages = append(pages, spillable{parent, i, c, d.touched})
 		}
 	}
 	return pages
 }
 
+// hasDirtyChild tells whether any child of a branch is dirty.
 func hasDirtyChild(p page) bool {
-	if p.level() == 0 {
-		return false
-	}
 	for i := range p.count() {
 		if p.refPgno(i)&dirtyBit != 0 {
 			return true
@@ -158,7 +148,9 @@ func hasDirtyChild(p page) bool {
 // writeEarly writes dirty pages to the file and puts their new refs into their parents.
 func (tx *Tx) writeEarly(pages []spillable) error {
 	w := tx.newEarlyWriter(uint32(len(pages)))
-	slices.SortStableFunc(pages, func(a, b spillable) int { return cmp.Compare(a.parent, b.parent) })
+	slices.SortFunc(pages, func(a, b spillable) int {
+		return cmp.Or(cmp.Compare(a.parent, b.parent), cmp.Compare(a.slot, b.slot))
+	})
 	refs := make([]ref, len(pages))
 	var err error
 	for i, s := range pages {
