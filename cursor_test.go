@@ -2,6 +2,7 @@ package folio_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -298,4 +299,35 @@ func TestForEachMayStop(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+func TestForEachBucket(t *testing.T) {
+	db := open(t, nil)
+	update(t, db, func(b *folio.Bucket) error {
+		for _, name := range []string{"x", "y", "z"} {
+			_, err := b.CreateBucket([]byte(name))
+			must(t, err)
+			must(t, b.Put([]byte(name+" is no bucket"), nil))
+		}
+		return nil
+	})
+	stop := errors.New("stop")
+	view(t, db, func(b *folio.Bucket) error {
+		for _, last := range []string{"x", "y", "z", "none"} {
+			names := ""
+			err := b.ForEachBucket(func(name []byte) error {
+				if names += string(name); string(name) == last {
+					return stop
+				}
+				return nil
+			})
+			if (err == stop) != (last != "none") || err == nil && names != "xyz" || err != nil && !strings.HasSuffix(names, last) {
+				t.Errorf("up to %s: %q, %v", last, names, err)
+			}
+		}
+		if c := b.Cursor(); c.Bucket() != b {
+			t.Error("a cursor's bucket is another one")
+		}
+		return nil
+	})
 }

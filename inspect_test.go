@@ -1,6 +1,7 @@
 package folio_test
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"math/rand/v2"
@@ -156,6 +157,70 @@ func TestInspectorDescribesEveryPage(t *testing.T) {
 	metas := in.Metas()
 	if m := metas[in.State()]; m.Err != nil || !m.Clean || m.PageSize != salvagePage || m.Pages != in.Pages() || m.Txid != metas[1-in.State()].Txid {
 		t.Errorf("metas: %+v", metas)
+	}
+}
+
+// What a store says of itself is what an Inspector sees in its file.
+func TestInspectorAgreesWithTheStore(t *testing.T) {
+	path := filepath.Join(testdir.New(t), "store")
+	for _, pageSize := range []int{4096, 16384} {
+		db, err := folio.Open(path, 0o600, &folio.Options{PageSize: pageSize})
+		must(t, err)
+		fill(t, db, 5000, 100)
+		update(t, db, func(b *folio.Bucket) error {
+			inline, err := b.CreateBucket([]byte("inline"))
+			must(t, err)
+			must(t, inline.Put([]byte("k"), nil))
+			_, err = b.CreateBucket([]byte("empty"))
+			return err
+		})
+		info, size, root := db.Info(), int64(0), uint64(0)
+		must(t, db.View(func(tx *folio.Tx) error {
+			b := tx.Bucket([]byte("b"))
+			size, root = tx.Size(), b.Root()
+			for _, name := range []string{"inline", "empty"} {
+				if n := b.Bucket([]byte(name)).Root(); n != 0 {
+					t.Errorf("the bucket %q has page %d", name, n)
+				}
+			}
+			return nil
+		}))
+		must(t, db.Update(func(tx *folio.Tx) error {
+			before := tx.Size()
+			must(t, tx.Bucket([]byte("b")).Put([]byte("large"), make([]byte, 1<<20)))
+			if tx.Size() < before+1<<20 {
+				t.Errorf("a write transaction of %d bytes has %d with a MiB more", before, tx.Size())
+			}
+			return tx.Bucket([]byte("b")).Delete([]byte("large"))
+		}))
+		must(t, db.View(func(tx *folio.Tx) error { size, root = tx.Size(), tx.Bucket([]byte("b")).Root(); return nil }))
+		must(t, db.Close())
+
+		data, err := os.ReadFile(path)
+		must(t, err)
+		in, err := folio.Inspect(path, nil)
+		must(t, err)
+		m := in.Metas()[in.State()]
+		if in.PageSize() != pageSize || m.PageSize != info.PageSize || m.Version != info.Version || !m.Created.Equal(info.Created) {
+			t.Errorf("Info is %+v, the meta %+v", info, m)
+		}
+		if n := int64(in.Pages() * pageSize); n < size {
+			t.Errorf("the state has %d bytes, Size is %d", n, size)
+		}
+		pages, err := in.Map(t.Context(), folio.MapOptions{})
+		must(t, err)
+		if at := pages.Buckets[pages.Bucket[root]]; pages.Kinds[root] != folio.BranchPage || string(bytes.Join(at, nil)) != "b" {
+			t.Errorf("the root of b, page %d, is a %v of %q", root, pages.Kinds[root], at)
+		}
+		page, err := in.ReadPage(uint32(root))
+		if err != nil || !bytes.Equal(page, data[int(root)*pageSize:][:pageSize]) {
+			t.Errorf("page %d is read as other bytes, %v", root, err)
+		}
+		if _, err := in.ReadPage(uint32(len(data) / pageSize)); err == nil {
+			t.Error("a page behind the file is read")
+		}
+		must(t, in.Close())
+		must(t, os.Remove(path))
 	}
 }
 

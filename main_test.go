@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	if testing.Short() {
 		*folio.Rounds = 1
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // js waits for events there
 }
 
 // open opens a store in a file of its own; close checks and closes it at the end of the test.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -762,6 +763,7 @@ func TestCountWhileGroupIsSealed(t *testing.T) {
 			case err := <-done:
 				return err
 			default:
+				runtime.Gosched() // js has one thread
 			}
 		}
 	})))
@@ -930,4 +932,35 @@ func TestPanicInCommitLatches(t *testing.T) {
 			ok(t, db.Close())
 		}
 	}
+}
+
+// A Deferred writer waits once twice FlushBytes wait behind a flush that does not end.
+func TestDeferredWriterWaitsForASlowFlush(t *testing.T) {
+	const flushBytes = 1 << 20
+	f := newHeldFile(simfile.Options{})
+	db := openSim(t, f, &Options{Durability: Deferred, FlushInterval: -1, FlushBytes: flushBytes})
+	f.hold()
+	var written atomic.Int64
+	done := background(func() error {
+		for i := range 100 {
+			if err := db.Update(put(fmt.Sprint(i), make([]byte, 100_000))); err != nil {
+				return err
+			}
+			written.Add(100_000)
+		}
+		return nil
+	})
+	eventually(t, func() bool { return f.stopped.Load() > 0 && written.Load() >= 2*flushBytes })
+	time.Sleep(50 * time.Millisecond) // in which one that does not wait goes too far
+	if n := written.Load(); n > 3*flushBytes { // one in the flush, two behind it
+		t.Errorf("%d bytes were written beside a flush", n)
+	}
+	if db.Stats().DurableTxid != 1 {
+		t.Error("the flush has ended")
+	}
+	f.let()
+	ok(t, within(t, "the writer", done))
+	ok(t, db.Sync())
+	sound(t, db)
+	ok(t, db.Close())
 }
