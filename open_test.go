@@ -137,7 +137,10 @@ func TestOpenErrors(t *testing.T) {
 func TestOpenWithoutPermission(t *testing.T) {
 	path := filepath.Join(testdir.New(t), "store")
 	must(t, os.WriteFile(path, storeBytes(t, nil), 0o000))
-	_, err := folio.Open(path, 0o600, nil)
+	db, err := folio.Open(path, 0o600, nil)
+	if err == nil {
+		must(t, db.Close())
+	}
 	if os.Geteuid() == 0 || runtime.GOOS == "windows" && err == nil {
 		t.Skip("root, and Wine, may open everything")
 	}

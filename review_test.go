@@ -951,7 +951,7 @@ func TestDeferredWriterWaitsForASlowFlush(t *testing.T) {
 		return nil
 	})
 	eventually(t, func() bool { return f.stopped.Load() > 0 && written.Load() >= 2*flushBytes })
-	time.Sleep(50 * time.Millisecond) // in which one that does not wait goes too far
+	time.Sleep(50 * time.Millisecond)          // in which one that does not wait goes too far
 	if n := written.Load(); n > 3*flushBytes { // one in the flush, two behind it
 		t.Errorf("%d bytes were written beside a flush", n)
 	}

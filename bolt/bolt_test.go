@@ -16,6 +16,7 @@ import (
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/bolt"
 	berrors "github.com/foliokv/folio/bolt/errors"
+	"github.com/foliokv/folio/internal/testdir"
 )
 
 func must(t testing.TB, err error) {
@@ -28,7 +29,7 @@ func must(t testing.TB, err error) {
 // open opens a store of its own; it is checked and closed at the end of the test.
 func open(t testing.TB, o *bolt.Options) *bolt.DB {
 	t.Helper()
-	db, err := bolt.Open(filepath.Join(t.TempDir(), "store"), 0o600, o)
+	db, err := bolt.Open(filepath.Join(testdir.New(t), "store"), 0o600, o)
 	must(t, err)
 	t.Cleanup(func() {
 		if db.Path() == "" {
@@ -81,7 +82,7 @@ func TestFilesThatAreNoStores(t *testing.T) {
 		{"bbolt with one meta", half, berrors.ErrInvalid, "kvcli import-bolt"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "file")
+			path := filepath.Join(testdir.New(t), "file")
 			must(t, os.WriteFile(path, c.content, 0o600))
 			_, err := bolt.Open(path, 0o600, nil)
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.names) {
@@ -98,7 +99,7 @@ func TestFilesThatAreNoStores(t *testing.T) {
 }
 
 func TestDamagedMetas(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db, err := bolt.Open(path, 0o600, nil)
 	must(t, err)
 	fill(t, db, 10000)
@@ -287,12 +288,12 @@ func TestOnCommit(t *testing.T) {
 }
 
 func TestNoSyncIsFlushed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db, err := bolt.Open(path, 0o600, &bolt.Options{NoSync: true})
 	must(t, err)
 	fill(t, db, 100)
 	must(t, db.Sync())
-	copied := filepath.Join(t.TempDir(), "copy")
+	copied := filepath.Join(testdir.New(t), "copy")
 	content, err := os.ReadFile(path)
 	must(t, err)
 	must(t, os.WriteFile(copied, content, 0o600)) // as a crash would leave it
@@ -422,7 +423,7 @@ func TestOneReadTransactionInManyGoroutines(t *testing.T) {
 func TestCopiesOfAWriteTransaction(t *testing.T) {
 	db := open(t, nil)
 	fill(t, db, 100)
-	path := filepath.Join(t.TempDir(), "copy")
+	path := filepath.Join(testdir.New(t), "copy")
 	must(t, db.Update(func(tx *bolt.Tx) error {
 		must(t, tx.Bucket([]byte("b")).Put([]byte("later"), nil))
 		var buf bytes.Buffer
@@ -444,7 +445,7 @@ func TestCopiesOfAWriteTransaction(t *testing.T) {
 }
 
 func TestDamageIsAnError(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
+	path := filepath.Join(testdir.New(t), "store")
 	db, err := bolt.Open(path, 0o600, nil)
 	must(t, err)
 	fill(t, db, 10000)
@@ -497,7 +498,7 @@ func TestLogger(t *testing.T) {
 		t.Errorf("%q", out.String())
 	}
 	out.Reset()
-	if _, err := bolt.Open(t.TempDir(), 0o600, &bolt.Options{Logger: l}); err == nil || !strings.Contains(out.String(), "failed") {
+	if _, err := bolt.Open(testdir.New(t), 0o600, &bolt.Options{Logger: l}); err == nil || !strings.Contains(out.String(), "failed") {
 		t.Errorf("%v, %q", err, out.String())
 	}
 	if open(t, nil).Logger() == nil {
