@@ -104,3 +104,21 @@ func TestWriteToReadOnlyMemory(t *testing.T) {
 	}
 	wantFile(t, path, "content")
 }
+
+// Prefetch changes nothing, whatever it is given, and does not fault.
+func TestPrefetch(t *testing.T) {
+	f := cutShort(t, mmapfile.ReadOnly, 0)
+	for _, n := range []int{0, 1, 63, 64, 65, 4096, len(f.Bytes())} {
+		mmapfile.Prefetch(f.Bytes()[:n])
+		mmapfile.Prefetch(f.Bytes()[len(f.Bytes())-n:])
+	}
+	mmapfile.Prefetch(nil)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := []byte("content")
+	mmapfile.Prefetch(b)
+	if string(b) != "content" {
+		t.Errorf("%q", b)
+	}
+}
