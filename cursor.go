@@ -3,6 +3,8 @@ package folio
 import (
 	"bytes"
 	"iter"
+
+	"github.com/foliokv/folio/mmapfile"
 )
 
 // A Cursor walks a bucket in key order. It remembers the key it is on: when the bucket
@@ -18,6 +20,7 @@ type Cursor struct {
 	key     []byte // of the pair the cursor is on
 	changes uint64 // of the bucket when stack was made
 	where   position
+	run     leafRun
 	frames  [5]frame
 }
 
@@ -58,7 +61,9 @@ func (c *Cursor) Next() (key, value []byte) {
 	if key, value, ok := c.inLeaf(1); ok {
 		return key, value
 	}
-	return c.move((*Cursor).next)
+	key, value = c.move((*Cursor).next)
+	c.startRun(1)
+	return key, value
 }
 
 // Prev moves to the previous pair and returns it, nil before the first.
@@ -66,23 +71,123 @@ func (c *Cursor) Prev() (key, value []byte) {
 	if key, value, ok := c.inLeaf(-1); ok {
 		return key, value
 	}
-	return c.move((*Cursor).prev)
+	key, value = c.move((*Cursor).prev)
+	c.startRun(-1)
+	return key, value
 }
 
-// inLeaf is the short way to move by d: inside a leaf, to a plain pair, in a View, which
-// guards against faults already. Whatever else there is it leaves to move, so it must not
-// trust what it reads.
+// A leafRun is a cursor's way through a leaf in a View, which guards against faults already: a
+// step is a slot and a cell. Pages may change after they were verified, so it does not trust
+// what it reads; whatever is not a plain pair it leaves to move.
+//
+// Each step asks for the memory of the pair that comes runAhead steps later, and some steps
+// before the end of the leaf one asks for the first pairs of the next, so that cache misses
+// overlap. Not whole pages: a processor drops requests when too many are under way.
+type leafRun struct {
+	slots
+	i, d int  // the slot the cursor is on, and the direction, 1 or -1
+	next page // the leaf after this one; empty if not known
+}
+
+const (
+	runAhead   = 8
+	askNextAt  = runAhead / 2 // steps before the end of the leaf
+	askSlots   = 5 * 64       // bytes of a page that have its header and, in general, most slots
+	askOfValue = 64           // bytes of a value
+)
+
+// slots are those of a leaf that may have changed since it was verified; they lie in it.
+type slots struct {
+	p       page
+	base, n int
+}
+
+func slotsOf(p page) slots {
+	s := slots{p, p.slotBase(), p.count()}
+	if s.base+s.n*slotSize > len(p) {
+		return slots{}
+	}
+	return s
+}
+
+// ask asks for the memory of the cell in slot i.
+func (s *slots) ask(i int) {
+	at := s.base + i*slotSize
+	w := le.Uint64(s.p[at : at+slotSize])
+	off := int(uint16(w >> 32))
+	if end := min(off+leafKeyOff+int(w>>48)+askOfValue, len(s.p)); off < end {
+		mmapfile.Prefetch(s.p[off:end])
+	}
+}
+
+// askFrom asks for the memory of the pairs that a run comes to from slot i on.
+func (s *slots) askFrom(i, d int) {
+	for range runAhead {
+		if uint(i) >= uint(s.n) {
+			return
+		}
+		s.ask(i)
+		i += d
+	}
+}
+
+// startRun begins a run where a step of the cursor has led to.
+func (c *Cursor) startRun(d int) {
+	if tx := c.b.tx; len(c.stack) > 0 && c.where == onPair && tx.begins() {
+		c.runFrom(d)
+		tx.within = false
+	}
+}
+
+func (c *Cursor) runFrom(d int) {
+	tx, n := c.b.tx, len(c.stack)
+	f, r := &c.stack[n-1], &c.run
+	asked := r.d == d && len(r.next) > 0 && &r.next[0] == &f.p[0]
+	r.slots, r.i, r.d, r.next = slotsOf(f.p), f.i, d, nil
+	if !asked {
+		r.askFrom(r.i+d, d)
+	}
+	if n == 1 {
+		return
+	}
+	up := &c.stack[n-2]
+	if i := up.i + d; uint(i) < uint(up.p.count()) {
+		if pgno := up.p.refPgno(i); pgno < tx.known && tx.m.isVerified(pgno) {
+			r.next = tx.m.page(pgno)
+			mmapfile.Prefetch(r.next[:askSlots])
+		}
+	}
+}
+
+// endRun ends a run, so that the cursor can move in another way.
+func (c *Cursor) endRun() {
+	if c.run.n > 0 {
+		c.run.n = 0
+		c.stack[len(c.stack)-1].i = c.run.i
+	}
+}
+
+// askNext asks for the first pairs of the next leaf.
+func (r *leafRun) askNext() {
+	if len(r.next) == 0 {
+		return
+	}
+	s := slotsOf(r.next)
+	if r.d > 0 {
+		s.askFrom(0, 1)
+	} else {
+		s.askFrom(s.n-1, -1)
+	}
+}
+
+// inLeaf moves by d in a run.
 func (c *Cursor) inLeaf(d int) (key, value []byte, ok bool) {
-	tx := c.b.tx
-	if c.where != onPair || len(c.stack) == 0 || tx.w != nil || !tx.managed || !tx.usable() {
+	r := &c.run
+	i, p := r.i+d, r.p
+	if tx := c.b.tx; uint(i) >= uint(r.n) || r.d != d || tx.ended.Load() || tx.failed.Load() != nil || tx.db.latched.Load() != nil {
 		return nil, nil, false
 	}
-	f := &c.stack[len(c.stack)-1]
-	p, i := f.p, f.i+d
-	at := p.slotBase() + i*slotSize
-	if uint(i) >= uint(p.count()) || at+slotSize > len(p) {
-		return nil, nil, false
-	}
+	at := r.base + i*slotSize
 	w := le.Uint64(p[at : at+slotSize])
 	off, klen := int(uint16(w>>32)), int(w>>48)
 	from := off + leafKeyOff + klen
@@ -93,7 +198,13 @@ func (c *Cursor) inLeaf(d int) (key, value []byte, ok bool) {
 	if to > len(p) {
 		return nil, nil, false
 	}
-	f.i = i
+	switch k := i + runAhead*d; {
+	case uint(k) < uint(r.n):
+		r.ask(k)
+	case k == r.n+askNextAt || k == -1-askNextAt:
+		r.askNext()
+	}
+	r.i = i
 	c.key = p[off+leafKeyOff : from : from]
 	return c.key, p[from:to:to], true
 }
@@ -104,6 +215,7 @@ func (c *Cursor) Seek(key []byte) (k, v []byte) {
 		return nil, nil
 	}
 	defer c.b.tx.leave(c.b.tx.enter(), nil)
+	c.endRun()
 	found, err := c.seek(key)
 	return c.result(found, err)
 }
@@ -128,6 +240,7 @@ func (c *Cursor) move(step func(*Cursor) (bool, error)) (key, value []byte) {
 		return nil, nil
 	}
 	defer c.b.tx.leave(c.b.tx.enter(), nil)
+	c.endRun()
 	found, err := step(c)
 	return c.result(found, err)
 }
