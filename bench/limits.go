@@ -11,12 +11,11 @@ import (
 // limits measures what no store can beat on this machine: a random get takes dependent loads, a
 // load copies memory, a durable commit writes and flushes.
 func limits(b *bench) ([]metric, error) {
-	flush, err := b.flushLimit()
+	flushes, err := b.flushLimits()
 	if err != nil {
 		return nil, err
 	}
-	memory := b.memoryLimit()
-	return append(memory, flush), nil
+	return append(b.memoryLimit(), flushes...), nil
 }
 
 // memoryLimit chases a random cycle through a buffer far larger than the caches.
@@ -62,33 +61,47 @@ func (b *bench) memoryLimit() []metric {
 	}
 }
 
-// flushLimit overwrites blocks that are already allocated, 16 KiB and a flush each.
-func (b *bench) flushLimit() (metric, error) {
-	const chunk, chunks = 16 << 10, 256
+// flushLimits overwrites blocks that are already allocated, with a flush each time: what a small
+// commit writes, and 128 pages in one piece and in many.
+func (b *bench) flushLimits() (found []metric, err error) {
+	const page, room = 4 << 10, 8 << 20
 	f, err := os.Create(filepath.Join(b.dir, "flush"))
 	if err != nil {
-		return metric{}, err
+		return nil, err
 	}
-	buf := appendValue(nil, 0, 1, chunk)
-	for i := range chunks {
-		if _, err := f.WriteAt(buf, int64(i)*chunk); err != nil {
-			return metric{}, errors.Join(err, f.Close())
-		}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buf := appendValue(nil, 0, 1, room)
+	if _, err := f.Write(buf); err != nil {
+		return nil, err
 	}
 	if err := f.Sync(); err != nil {
-		return metric{}, errors.Join(err, f.Close())
+		return nil, err
 	}
-	var took latencies
-	for start := time.Now(); time.Since(start) < b.budget; {
-		before := time.Now()
-		if _, err := f.WriteAt(buf, int64(took.total%chunks)*chunk); err != nil {
-			return metric{}, errors.Join(err, f.Close())
+	for _, l := range []struct {
+		name                string
+		size, pieces, apart int
+	}{
+		{"pwrite of 16 KiB and flush", 4 * page, 1, 4 * page},
+		{"pwrite of 128 pages in a row and flush", 128 * page, 1, 128 * page},
+		{"pwrites of 128 pages apart and flush", page, 128, room / 128},
+	} {
+		at := 0
+		var took latencies
+		for start := time.Now(); time.Since(start) < b.budget; {
+			before := time.Now()
+			for range l.pieces {
+				if _, err := f.WriteAt(buf[:l.size], int64(at)); err != nil {
+					return nil, err
+				}
+				at = (at + l.apart) % room
+			}
+			if err := flushData(f); err != nil {
+				return nil, err
+			}
+			took.add(time.Since(before))
 		}
-		if err := flushData(f); err != nil {
-			return metric{}, errors.Join(err, f.Close())
-		}
-		took.add(time.Since(before))
+		mean := float64(took.length) / float64(took.total)
+		found = append(found, metric{name: l.name, unit: "ns", value: mean, allocs: -1})
 	}
-	mean := float64(took.length) / float64(took.total)
-	return metric{name: "pwrite of 16 KiB and flush", unit: "ns", value: mean, allocs: -1}, f.Close()
+	return found, nil
 }
