@@ -282,9 +282,23 @@ func TestDocsReader(t *testing.T) {
 		if err != nil {
 			t.Fatalf("pages of %d bytes: %v\n%s", size, err, &stderr)
 		}
-		if strings.TrimSpace(string(got)) != strings.TrimSpace(want) {
-			t.Errorf("pages of %d bytes: the reader lists\n%s\nwant\n%s", size, got, want)
+		sameListing(t, fmt.Sprintf("reader.py, pages of %d bytes", size), string(got), want)
+	}
+}
+
+// sameListing compares what was read with what was written, line by line.
+func sameListing(t *testing.T, what, got, want string) {
+	t.Helper()
+	clip := func(s string) string { return s[:min(len(s), 200)] }
+	lines := strings.Split(strings.ReplaceAll(got, "\r\n", "\n"), "\n")
+	for i, line := range strings.Split(want, "\n") {
+		if i >= len(lines) || lines[i] != line {
+			t.Errorf("%s: line %d of %d is not %q", what, i+1, len(lines), clip(line))
+			return
 		}
+	}
+	if n := strings.Count(want, "\n") + 1; len(lines) > n {
+		t.Errorf("%s: line %d, %q, is too many", what, n+1, clip(lines[n]))
 	}
 }
 
@@ -346,7 +360,7 @@ func storeForReader(t *testing.T, path string, pageSize int) string {
 func listForReader(w *strings.Builder, b *Bucket, path string) {
 	for k, v := range b.All() {
 		if at := fmt.Sprintf("%s%x", path, k); v != nil {
-			fmt.Fprintf(w, "%s %d %016x\n", at, len(v), xxhash.Sum64(v))
+			fmt.Fprintf(w, "%s %d %x\n", at, len(v), v)
 		} else {
 			nested := b.Bucket(k)
 			fmt.Fprintf(w, "%s bucket %d\n", at, nested.Sequence())

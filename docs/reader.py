@@ -2,7 +2,7 @@
 show that this page is enough; docs_test.go runs it. Usage: python3 reader.py FILE
 
 One line for each entry, in order: the names of the buckets and the key in hexadecimal, parted
-by slashes; then "bucket" and its sequence, or the value's length and xxhash64."""
+by slashes; then "bucket" and its sequence, or the value's length and the value."""
 import struct
 import sys
 
@@ -136,7 +136,7 @@ class Store:
         if flags == 2:
             return self.bucket(payload, path)
         value = self.extent(payload) if flags == 1 else payload
-        print('/'.join(path), len(value), '%016x' % xxhash64(value))
+        print('/'.join(path), len(value), value.hex())
 
     def bucket(self, header, path):
         sequence, flags = fields(header[24:], 8, 4)

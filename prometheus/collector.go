@@ -1,4 +1,5 @@
-// Package folioprometheus gives the figures of a folio store to Prometheus.
+// Package folioprometheus gives the figures of a folio store to Prometheus. It is a module of
+// its own; README.md says how a program gets it.
 package folioprometheus
 
 import (
