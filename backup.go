@@ -37,7 +37,8 @@ func (o CopyOptions) tell(done, total int64) {
 // its own: exactly Size bytes. Every page in use is verified before the first byte is written,
 // and compared with that when it is written; damage is a *CorruptError with the page. Pages
 // that are not in use are written as zeros. It returns the bytes written; when it fails, what
-// was written is no store.
+// was written is no store. Other errors are those of w, ErrTxClosed, and that a write
+// transaction cannot be written out.
 func (tx *Tx) WriteTo(w io.Writer) (int64, error) {
 	return tx.WriteToContext(context.Background(), w, CopyOptions{})
 }

@@ -581,7 +581,7 @@ func (b *Bucket) Sequence() uint64 {
 	return b.sequence
 }
 
-// SetSequence sets the bucket's sequence number.
+// SetSequence sets the bucket's sequence number. It returns ErrTxNotWritable and ErrTxClosed.
 func (b *Bucket) SetSequence(v uint64) error {
 	if err := b.writeCheck(); err != nil {
 		return err
@@ -591,7 +591,8 @@ func (b *Bucket) SetSequence(v uint64) error {
 	return nil
 }
 
-// NextSequence adds one to the bucket's sequence number and returns it.
+// NextSequence adds one to the bucket's sequence number and returns it. Its errors are those of
+// SetSequence.
 func (b *Bucket) NextSequence() (uint64, error) {
 	if err := b.SetSequence(b.Sequence() + 1); err != nil {
 		return 0, err
@@ -600,7 +601,8 @@ func (b *Bucket) NextSequence() (uint64, error) {
 }
 
 // ForEach calls fn for every key in order, with a nil value for a nested bucket, and stops at
-// the first error, which it returns. fn may change the bucket (see Cursor).
+// the first error, which it returns. fn may change the bucket (see Cursor). Its own errors are
+// ErrTxClosed and that of Tx.Err.
 func (b *Bucket) ForEach(fn func(k, v []byte) error) error {
 	if b != nil && b.tx != nil && b.tx.ended.Load() {
 		return ErrTxClosed

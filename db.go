@@ -386,7 +386,8 @@ func (db *DB) writeClean() error {
 }
 
 // Sync makes every transaction committed before the call durable. With Durable transactions
-// only there is nothing to wait for.
+// only there is nothing to wait for. It returns the error of a failed flush, and
+// ErrDatabaseNotOpen.
 func (db *DB) Sync() error {
 	db.mu.Lock()
 	target := db.ended

@@ -5,8 +5,8 @@ const manyAtOnce = 128
 
 // GetMany looks up many keys at once and calls fn for each with its index in keys and what
 // Get would return, in no particular order. The lookups descend level by level together, so
-// that their cache misses overlap: with many keys that are not in the processor's cache it is
-// several times as fast as single Gets. fn may use the transaction.
+// that their cache misses overlap: it pays with many keys that are not in the processor's cache.
+// fn may use the transaction. Damage is told by Tx.Err; values beside it may be nil then, too.
 func (b *Bucket) GetMany(keys [][]byte, fn func(i int, value []byte)) {
 	values := make([][]byte, min(len(keys), manyAtOnce))
 	for from := 0; from < len(keys); from += manyAtOnce {

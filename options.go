@@ -122,8 +122,8 @@ const (
 	// VerifyOnce compares it when this process first touches the page.
 	VerifyOnce Verify = iota
 
-	// VerifyAlways compares it at every touch, which makes reads several times as slow, and
-	// sees memory and files that change under a running process.
+	// VerifyAlways compares it at every touch, so that a read costs the checksum of each page on
+	// its way. It sees memory and files that change under a running process.
 	VerifyAlways
 
 	// VerifyNever compares no checksums while reading. Structure is still checked, so damage

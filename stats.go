@@ -197,7 +197,8 @@ func (s *BucketStats) Add(o BucketStats) {
 	s.InlineBucketInuse += o.InlineBucketInuse
 }
 
-// Stats walks the bucket and returns its figures.
+// Stats walks the bucket, all its pages and those of the buckets in it, and returns its figures.
+// Damage ends the walk and is told by Tx.Err.
 func (b *Bucket) Stats() BucketStats {
 	if !b.live() {
 		return BucketStats{}

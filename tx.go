@@ -467,7 +467,8 @@ func (tx *Tx) freeExtent(e extent) { tx.freePages(e.pgno, e.pages(tx.db.pageSize
 
 // Begin starts a transaction. Write transactions wait for each other, read transactions for
 // nobody. Each must end with Commit or Rollback, best in a defer; an open read transaction
-// keeps the pages it sees from being used again.
+// keeps the pages it sees from being used again. It returns ErrDatabaseNotOpen,
+// ErrDatabaseReadOnly, and for a write transaction the error that latched the store.
 func (db *DB) Begin(writable bool) (*Tx, error) {
 	if writable {
 		return db.beginWrite(nil)
@@ -517,7 +518,9 @@ func (db *DB) leaveReader(slot *readerSlot) {
 
 // Commit ends a write transaction and makes its changes visible and, unless it is Deferred,
 // durable. When it returns an error the changes are not made; the exception is a failed
-// flush, after which it is known only when the store is opened again.
+// flush, after which it is known only when the store is opened again. It returns ErrTxClosed,
+// ErrTxNotWritable, the error of Tx.Err, ErrMaxSizeReached, and those of writing and flushing.
+// In the closure of Update or View it panics, as Rollback does.
 func (tx *Tx) Commit() error {
 	if tx.managed {
 		panic("managed tx commit not allowed")
@@ -527,7 +530,8 @@ func (tx *Tx) Commit() error {
 
 // Rollback ends the transaction and drops its changes. Of a write transaction that has read
 // something it waits until that is durable, or published if it is Deferred, and returns the
-// error if it never will be: then what the transaction read is not in the store.
+// error if it never will be: then what the transaction read is not in the store. It returns
+// ErrTxClosed if the transaction has ended.
 func (tx *Tx) Rollback() error {
 	if tx.managed {
 		panic("managed tx rollback not allowed")
