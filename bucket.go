@@ -19,6 +19,8 @@ type Bucket struct {
 
 	// In a write transaction:
 	children map[string]*Bucket // open buckets: one Bucket for each
+	stale    []*Bucket          // of them, those that changed or hold one that did; see touch
+	listed   bool               // it stands in its parent's stale
 	changes  uint64             // counts changes of the tree, so cursors see them
 	moved    uint64             // those of them that only gave pages other places
 	changed  bool               // the header in the parent's cell is old
@@ -586,7 +588,8 @@ func (b *Bucket) SetSequence(v uint64) error {
 	if err := b.writeCheck(); err != nil {
 		return err
 	}
-	b.sequence, b.changed = v, true
+	b.sequence = v
+	b.touch()
 	b.tx.w.changed, b.tx.w.deletes = true, false
 	return nil
 }
@@ -639,18 +642,33 @@ func (b *Bucket) openNames() []string {
 	return names
 }
 
+// touch notes that the header in the parent's cell is old, where writeBack finds it.
+func (b *Bucket) touch() {
+	b.changed = true
+	for ; b.parent != nil && !b.listed; b = b.parent {
+		b.listed = true
+		b.parent.stale = append(b.parent.stale, b)
+	}
+}
+
 // writeBack puts the headers of changed nested buckets into their cells, deepest first.
 func (b *Bucket) writeBack() error {
-	for _, name := range b.openNames() {
-		c := b.children[name]
-		if err := c.writeBack(); err != nil {
-			return err
-		}
-		if c.changed {
-			if err := b.putHeader(c); err != nil {
+	slices.SortFunc(b.stale, func(c, d *Bucket) int { return bytes.Compare(d.name, c.name) })
+	for len(b.stale) > 0 {
+		last := len(b.stale) - 1
+		c := b.stale[last]
+		if !c.gone {
+			if err := c.writeBack(); err != nil {
 				return err
 			}
+			if c.changed {
+				if err := b.putHeader(c); err != nil {
+					return err
+				}
+			}
 		}
+		c.listed = false
+		b.stale = b.stale[:last]
 	}
 	return nil
 }
@@ -700,7 +718,7 @@ func (b *Bucket) takeInline() {
 	small.fill(0, cells)
 	b.tx.dropPage(b.root)
 	b.root, b.inline = ref{count: b.root.count}, small
-	b.changed = true
+	b.touch()
 	b.changes++
 }
 

@@ -293,7 +293,7 @@ func (l *loader) root() (ref, int, error) {
 // first are the keys on both sides of the seam.
 func (b *Bucket) join(root ref, level int, before, first []byte) error {
 	tx := b.tx
-	b.changed = true
+	b.touch()
 	b.changes++
 	b.shrunk = true // the tree's right edge may be thin
 	if before == nil {

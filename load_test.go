@@ -9,6 +9,7 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/foliokv/folio/internal/testdir"
@@ -286,6 +287,74 @@ func TestManyOpenBucketsPastTheDirtyLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	checked(t, db)
+}
+
+// A Load or a savepoint does not look at the open buckets that have not changed.
+func TestLoadAmongManyOpenBuckets(t *testing.T) {
+	db, err := OpenMemory(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const n = 5000
+	name := func(i int) []byte { return fmt.Appendf(nil, "%06d", i) }
+	err = db.Update(func(tx *Tx) error {
+		for i := range n {
+			b, err := tx.CreateBucket(name(i))
+			if err != nil {
+				return err
+			}
+			if err := b.Put([]byte{0}, make([]byte, 2000)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *Tx) error {
+		least := ^uint64(0)
+		for i := range n {
+			b := tx.Bucket(name(i))
+			if i%100 > 0 {
+				continue
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			if err := b.Load(context.Background(), numbered(1<<60, 1<<60+20, 100)); err != nil {
+				return err
+			}
+			if err := tx.Savepoint().Release(); err != nil {
+				return err
+			}
+			runtime.ReadMemStats(&after)
+			got := after.TotalAlloc - before.TotalAlloc
+			if least = min(least, got); i > n/2 && got > least+100_000 {
+				t.Errorf("a Load allocates %d bytes where %d buckets are open, and %d elsewhere", got, i, least)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked(t, db)
+	err = db.View(func(tx *Tx) error {
+		for i := range n {
+			want := uint64(1)
+			if i%100 == 0 {
+				want = 21
+			}
+			if got := tx.Bucket(name(i)).Count(); got != want {
+				t.Errorf("bucket %d has %d pairs", i, got)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestBackupAndCompactGiveTheSameState(t *testing.T) {

@@ -126,7 +126,7 @@ func (b *Bucket) searchIn(p page, key []byte) (int, bool, error) {
 // dirtyRoot makes the root writable; an empty tree gets an empty leaf.
 func (b *Bucket) dirtyRoot() error {
 	tx := b.tx
-	b.changed = true
+	b.touch()
 	b.changes++
 	if b.inline == nil && b.root.pgno != 0 {
 		r, _, err := tx.writablePage(b.root, -1)
@@ -607,11 +607,13 @@ func (b *Bucket) rebalance() error {
 		switch {
 		case p.count() == 0:
 			b.tx.dropPage(b.root)
-			b.root, b.changed = ref{}, true
+			b.root = ref{}
+			b.touch()
 		case p.level() > 0 && p.count() == 1:
 			only := p.ref(0)
 			b.tx.dropPage(b.root)
-			b.root, b.changed = only, true
+			b.root = only
+			b.touch()
 		default:
 			return nil
 		}
