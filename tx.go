@@ -61,7 +61,8 @@ type writeTx struct {
 func (w *writeTx) scope() *scope { return w.scopes[len(w.scopes)-1] }
 
 // ID returns the transaction's id: of a read transaction, that of the last transaction it
-// sees. Ids of write transactions rise; one that is rolled back is not used again.
+// sees. Ids of write transactions rise; while the store is open none is used again, also if it
+// was rolled back.
 func (tx *Tx) ID() int {
 	if tx.w != nil {
 		return int(tx.w.id)
