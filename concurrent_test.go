@@ -303,6 +303,7 @@ func TestAllocations(t *testing.T) {
 	db := open(t, nil)
 	fill(t, db, 10000, 100)
 	name, key := []byte("b"), foliotest.Key(4321)
+	keys := [][]byte{key, foliotest.Key(17), []byte("absent")}
 	get := func(tx *folio.Tx) error {
 		if tx.Bucket(name).Get(key) == nil {
 			t.Error("not found")
@@ -319,6 +320,7 @@ func TestAllocations(t *testing.T) {
 			"Get":         func() { b.Get(key) },
 			"Cursor.Seek": func() { c.Seek(key) },
 			"Cursor.Next": func() { c.Next() },
+			"GetMany":     func() { b.GetMany(keys, func(int, []byte) {}) },
 			"Rank":        func() { b.Rank(key) },
 			"At":          func() { b.At(77) },
 			"CountRange":  func() { b.CountRange(key, nil) },

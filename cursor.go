@@ -115,9 +115,7 @@ func (s *slots) ask(i int) {
 	at := s.base + i*slotSize
 	w := le.Uint64(s.p[at : at+slotSize])
 	off := int(uint16(w >> 32))
-	if end := min(off+leafKeyOff+int(w>>48)+askOfValue, len(s.p)); off < end {
-		mmapfile.Prefetch(s.p[off:end])
-	}
+	ask(s.p, off, leafKeyOff+int(w>>48)+askOfValue)
 }
 
 // askFrom asks for the memory of the pairs that a run comes to from slot i on.
