@@ -470,7 +470,11 @@ func (db *DB) needed() []uint64 {
 	if p := db.published.Load(); p != nil {
 		published = p.txid
 	}
-	return db.readers.needed(published, db.durable.txid, db.flight)
+	base := uint64(0)
+	if db.active != nil {
+		base = db.active.w.base
+	}
+	return db.readers.needed(published, db.durable.txid, db.flight, base)
 }
 
 // A sealer is one seal under way.
@@ -478,7 +482,8 @@ type sealer struct {
 	db    *DB
 	group *group
 	root  ref
-	order []uint32          // dirty pages, children before parents
+	order []sealedPage      // dirty pages, children before parents
+	small bool              // all pages are placed as one run
 	refs  []ref             // what they became, by index; pgno 0 for what was not sealed
 	image map[uint32]*undo  // pages as the group had them, which the open transaction changed
 	first map[uint32]*scope // and its scope that changed them first
@@ -490,6 +495,14 @@ type sealer struct {
 	old   []freedRun        // pages of the old one that go
 	out   []pageWrite
 	uses  []useChange // to be undone if the group fails
+
+	moves []move // pages that only change their place
+}
+
+// A sealedPage is a dirty page that is being sealed.
+type sealedPage struct {
+	pgno uint32
+	root bool // of a bucket
 }
 
 func newSealer(db *DB, g *group) *sealer {
@@ -528,7 +541,7 @@ func (s *sealer) page(pgno uint32) *dirtyPage {
 }
 
 func (s *sealer) run(withLog bool) error {
-	s.collect(s.root)
+	s.collect(s.root, true)
 	if err := s.allocate(withLog); err != nil {
 		return err
 	}
@@ -545,14 +558,15 @@ func (s *sealer) run(withLog bool) error {
 	return s.write()
 }
 
-// collect lists the dirty pages below r.
-func (s *sealer) collect(r ref) {
+// collect lists the dirty pages below r, which may be the root of a bucket.
+func (s *sealer) collect(r ref, root bool) {
 	if !r.dirty() {
 		return
 	}
 	d := s.page(r.pgno)
-	forDirtyRefs(d, func(b []byte) { s.collect(getRef(b)) })
-	s.order = append(s.order, r.pgno)
+	below := d.buf.level() == 0
+	forDirtyRefs(d, func(b []byte) { s.collect(getRef(b), below) })
+	s.order = append(s.order, sealedPage{r.pgno, root})
 }
 
 // forDirtyRefs calls fn with the bytes of every dirty ref in a page.
@@ -578,33 +592,58 @@ func forDirtyRefs(d *dirtyPage, fn func(b []byte)) {
 // ones fill holes, so that a load leaves a dense file.
 const fewPages = 512
 
+// onePiece is up to how many changed pages all of a group lies together.
+const onePiece = 16
+
 // allocate gives every page its place. A flush follows if the log is written too.
 func (s *sealer) allocate(withLog bool) error {
-	leaves, others := uint32(0), uint32(0)
-	for _, pgno := range s.order {
-		if s.page(pgno).shortLived() {
-			others++
-		} else {
-			leaves++
-		}
-	}
+	n := uint32(len(s.order))
 	if withLog {
-		others++ // for the log
+		n++ // for the log
 	}
-	if n := leaves + others; s.group.grows && n > 0 {
+	if s.group.grows && n > 0 {
 		if err := s.db.ensureRoom(n, !withLog || n >= straightPages); err != nil {
 			return err
 		}
 	}
-	if !withLog || leaves+others > fewPages {
-		err := s.allocateFor(leaves+others, anywhere, &s.leaf)
+	if !withLog || n > fewPages {
+		err := s.allocateFor(n, anywhere, &s.leaf)
 		s.other = s.leaf
 		return err
 	}
+	if n <= onePiece && s.group.grows && s.allocateSmall() {
+		return nil
+	}
+	defer s.db.alloc.keepPace(s.db.alloc.sweep)
+	leaves, others := s.count()
+	s.relocate(leaves)
 	if err := s.allocateFor(others, shortLived, &s.other); err != nil {
 		return err
 	}
-	return s.allocateFor(leaves, together, &s.leaf)
+	return s.allocateFor(leaves+uint32(len(s.moves)), together, &s.leaf)
+}
+
+// allocateSmall gives a small group one run for all its pages, if it can.
+func (s *sealer) allocateSmall() bool {
+	s.small = true
+	leaves, others := s.count()
+	l, o, ok := s.db.allocateSmall(leaves, others)
+	if s.small = ok; ok {
+		s.runs = append(s.runs, l, o)
+		s.leaf, s.other = pageNumbers([]run{l}), pageNumbers([]run{o})
+	}
+	return ok
+}
+
+// count returns how many pages are long-lived, and how many are not, the free log's first page
+// among them.
+func (s *sealer) count() (leaves, others uint32) {
+	for _, p := range s.order {
+		if !s.shortLived(p) {
+			leaves++
+		}
+	}
+	return leaves, uint32(len(s.order)) + 1 - leaves
 }
 
 func (s *sealer) allocateFor(n uint32, how placing, next *func() uint32) error {
@@ -620,25 +659,36 @@ func (s *sealer) allocateFor(n uint32, how placing, next *func() uint32) error {
 	return nil
 }
 
-// shortLived tells whether the page is likely to change again with one of the next commits:
-// branches are, and leaves that hold buckets.
-func (d *dirtyPage) shortLived() bool { return d.buf.level() > 0 || d.buckets }
+// shortLived tells whether the page is likely to change again with one of the next groups:
+// branches are, and leaves that hold buckets. Small groups have each its own branches just
+// above the leaves.
+func (s *sealer) shortLived(p sealedPage) bool {
+	d := s.page(p.pgno)
+	switch level := d.buf.level(); {
+	case level == 0:
+		return d.buckets
+	case s.small:
+		return level > 1 || p.root
+	}
+	return true
+}
 
 // number gives the pages their place in the file and their checksums, bottom up.
 func (s *sealer) number() {
 	birth := s.group.last
-	for _, pgno := range s.order {
-		d := s.page(pgno)
+	s.placeMoves()
+	for _, p := range s.order {
+		d := s.page(p.pgno)
 		forDirtyRefs(d, func(b []byte) {
 			r := s.refs[le.Uint32(b)&^dirtyBit]
 			r.count = getRef(b).count
 			r.put(b)
 		})
 		next := s.leaf
-		if d.shortLived() {
+		if s.shortLived(p) {
 			next = s.other
 		}
-		s.refs[pgno&^dirtyBit] = s.finish(d.buf, next(), birth)
+		s.refs[p.pgno&^dirtyBit] = s.finish(d.buf, next(), birth)
 	}
 	if s.root.dirty() {
 		count := s.root.count
@@ -741,7 +791,7 @@ func (s *sealer) writeLog() error {
 		db.delta.free(r.run)
 	}
 	if n := logSpace(db.pageSize, changes) - 1; !replace && n > 0 {
-		more, err := db.allocate(uint32(n), s.group.grows, anywhere)
+		more, err := db.allocate(uint32(n), s.group.grows, shortLived)
 		if err != nil {
 			return err
 		}
@@ -913,6 +963,8 @@ func (s *sealer) settle(needed []uint64) {
 		db.delta.reset(deltaMark{})
 	}
 	db.delta.tidy(tidyDelta)
+	db.moved += len(s.moves)
+	s.endMoves()
 	db.head = &snapshot{txid, s.root, db.log.head, db.alloc.hwm, db.m}
 	db.root = s.root
 	if g.last == 0 {
@@ -934,6 +986,7 @@ func (s *sealer) undo() {
 		db.inUse.set(u.run, !u.in)
 	}
 	db.alloc.giveBack(s.runs)
+	s.endMoves()
 	if s.group.last == 0 {
 		return
 	}
@@ -1033,13 +1086,13 @@ func (s *sealer) rebaseBucket(b *Bucket, since map[uint32]int, k int) {
 // own, and the sealed page one that the transaction freed.
 func (s *sealer) handOver(tx *Tx, since map[uint32]int) {
 	t := &s.db.dirty
-	for _, pgno := range s.order {
-		if _, changed := since[pgno]; !changed {
-			d := t.at(pgno)
+	for _, p := range s.order {
+		if _, changed := since[p.pgno]; !changed {
+			d := t.at(p.pgno)
 			t.recycle(*d)
 			*d = dirtyPage{}
 			t.live--
-			t.spare = append(t.spare, pgno&^dirtyBit)
+			t.spare = append(t.spare, p.pgno&^dirtyBit)
 		}
 	}
 	for _, sc := range tx.w.scopes {

@@ -223,7 +223,7 @@ func (db *DB) beginWrite(cancel <-chan struct{}) (*Tx, error) {
 		return nil, err
 	}
 	tx := &Tx{db: db, m: db.m, hwm: db.alloc.hwm, writable: true}
-	tx.w = &writeTx{id: db.next, durability: db.opts.Durability, deletes: true}
+	tx.w = &writeTx{id: db.next, base: db.head.txid, durability: db.opts.Durability, deletes: true}
 	tx.root = Bucket{tx: tx, root: db.root}
 	db.next++
 	db.begins++

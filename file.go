@@ -176,4 +176,5 @@ type memoryMap []byte
 
 func (m memoryMap) Bytes() []byte              { return m }
 func (m memoryMap) Refresh(off, n int64) error { return nil }
+func (m memoryMap) Cached(off, n int64) bool   { return true }
 func (m memoryMap) Close() error               { return nil }

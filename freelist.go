@@ -143,8 +143,10 @@ type allocator struct {
 	hwm      uint32                  // high-water mark: pages from here on were never used
 	maxPages uint32                  // hwm may not pass it
 	sweep    uint32                  // where the next allocation begins to look
+	pace     float64                 // pages that it goes on with a group, lately
 	nursery  []run                   // in order
 	nurse    uint32                  // sweep of the nursery
+	turn     int                     // the end of a run of it that was used last for a small group
 	spans    []run                   // scratch space
 }
 
@@ -219,7 +221,6 @@ func (a *allocator) fitting(n uint32, keep uint64) (run, bool) {
 	r, ok := a.free.fitting(a.around(), n, true)
 	if ok {
 		a.free.remove(r)
-		a.sweep = r.end()
 	}
 	return r, ok
 }
@@ -258,6 +259,7 @@ func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
 	if a.sparse() {
 		a.sweep = 0
 	} else if r, ok := a.fitting(n, keep); ok {
+		a.sweep = r.end()
 		return []run{r}, nil
 	}
 	return a.gather(n, keep)
@@ -309,12 +311,52 @@ func (a *allocator) fromNursery(n uint32) []run {
 	return got
 }
 
+// slide allocates leaves and others as one run at an end of a run of the nursery, which loses
+// the leaves. Each end has its turn, for what was put there the last time is not free so soon.
+func (a *allocator) slide(leaves, others uint32) (l, o run, ok bool) {
+	n := leaves + others
+	for range 2 * len(a.nursery) {
+		a.turn = (a.turn + 1) % (2 * len(a.nursery))
+		r := &a.nursery[a.turn/2]
+		switch {
+		case r.n < n:
+		case a.turn%2 == 0 && a.free.remove(run{r.start, n}):
+			l, o = run{r.start, leaves}, run{r.start + leaves, others}
+			r.start, r.n = r.start+leaves, r.n-leaves
+			return l, o, true
+		case a.turn%2 == 1 && a.free.remove(run{r.end() - n, n}):
+			l, o = run{r.end() - leaves, leaves}, run{r.end() - n, others}
+			r.n -= leaves
+			return l, o, true
+		}
+	}
+	return run{}, run{}, false
+}
+
+// addToNursery makes free pages a part of the nursery. Runs that have become too short for use
+// leave it.
+func (a *allocator) addToNursery(r run) {
+	a.nursery = slices.DeleteFunc(a.nursery, func(r run) bool { return r.n < shortNursery })
+	a.nursery = joinRuns(append(a.nursery, r))
+	a.free.longest = ^uint32(0)
+}
+
+// shortNursery is the length from which on a run is of use in the nursery.
+const shortNursery = 8
+
+func (a *allocator) nurserySize() uint32 {
+	n := uint32(0)
+	for _, r := range a.nursery {
+		n += r.n
+	}
+	return n
+}
+
 // wantsNursery returns how many pages to add to the nursery for allocations of n pages, which
 // want it half empty; 0 for none.
 func (a *allocator) wantsNursery(n uint32) uint32 {
-	size, free := uint32(0), uint32(0)
+	size, free := a.nurserySize(), uint32(0)
 	for _, r := range a.nursery {
-		size += r.n
 		free += a.free.countIn(r)
 	}
 	if free >= max(size/2, 2*n) {

@@ -70,6 +70,9 @@ func (db *DB) place(n uint32, grows bool, how placing) ([]run, error) {
 		if r, ok := db.allocateTogether(n, keep); ok {
 			return []run{r}, nil
 		}
+		if !a.sparse() {
+			return a.gather(n, keep)
+		}
 	case shortLived:
 		return db.allocateShortLived(n, keep)
 	}
@@ -95,22 +98,46 @@ func (db *DB) allocateTogether(n uint32, keep uint64) (run, bool) {
 	if a.sparse() {
 		return run{}, false
 	}
+	if !a.worthGrowing(n) {
+		return run{}, false // in the order of the sweep, for which room was made (relocate.go)
+	}
 	if r, ok := a.fitting(n, keep); ok {
 		return r, true
 	}
-	if !a.worthGrowing(n) {
-		return run{}, false
-	}
-	return db.growTogether(n, keep)
+	return db.growTogether(n, keep, true)
 }
 
-// growTogether allocates n adjacent pages at the end of the file.
-func (db *DB) growTogether(n uint32, keep uint64) (run, bool) {
+// nurseryStep is how many pages are added to the nursery for small groups at a time.
+const nurseryStep = 64
+
+// allocateSmall allocates the leaves and the other pages of a small group as one run, as long as
+// the file may grow for that.
+func (db *DB) allocateSmall(leaves, others uint32) (l, o run, ok bool) {
+	a, keep, n := db.alloc, db.reserve(), leaves+others
+	if a.sparse() || a.free.pages < uint64(n)+keep {
+		return run{}, run{}, false
+	}
+	if l, o, ok = a.slide(leaves, others); ok || a.nurserySize()+nurseryStep > a.hwm/8 || !a.worthGrowing(nurseryStep) {
+		return l, o, ok
+	}
+	r, ok := db.growTogether(nurseryStep, keep, false)
+	if !ok {
+		return run{}, run{}, false
+	}
+	a.free.add(r)
+	a.addToNursery(r)
+	return a.slide(leaves, others)
+}
+
+// growTogether allocates n adjacent pages at the end of the file. Unless they are written at once
+// they are there already when it returns, so that no later write finds the disk full.
+func (db *DB) growTogether(n uint32, keep uint64, atOnce bool) (run, bool) {
 	a := db.alloc
 	if !db.onDisk || db.full {
 		return run{}, false
 	}
-	if exists := uint32(min(db.size>>db.shift, int64(a.maxPages))); n < straightPages && exists < a.hwm+n {
+	exists := uint32(min(db.size>>db.shift, int64(a.maxPages)))
+	if straight := atOnce && n >= straightPages; !straight && exists < a.hwm+n {
 		if db.extendAhead(max(exists, a.hwm), uint64(n)) != nil {
 			return run{}, false
 		}
@@ -128,11 +155,11 @@ func (db *DB) allocateShortLived(n uint32, keep uint64) ([]run, error) {
 	if step := a.wantsNursery(n); step > 0 {
 		r, ok := a.fitting(step, keep)
 		if !ok && a.worthGrowing(step) {
-			r, ok = db.growTogether(step, keep)
+			r, ok = db.growTogether(step, keep, false)
 		}
 		if ok {
 			a.free.add(r)
-			a.nursery = joinRuns(append(a.nursery, r))
+			a.addToNursery(r)
 		}
 	}
 	got := a.fromNursery(n)

@@ -106,6 +106,7 @@ func (h Histogram) Quantile(q float64) int64 {
 
 // counters are what the writer counts for Stats.
 type counters struct {
+	moved                                      int // pages that groups moved out of the way
 	begins, commits, rollbacks, seals, flushes int
 
 	groups, flushTimes Histogram

@@ -46,6 +46,7 @@ type Tx struct {
 // A writeTx is the part of a transaction that writes.
 type writeTx struct {
 	id         uint64
+	base       uint64   // the sealed state that it began on
 	scopes     []*scope // outermost first
 	savepoints []*Savepoint
 	durability Durability

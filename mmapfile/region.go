@@ -64,6 +64,20 @@ func (r *Region) Refresh(off, n int64) error {
 	return wrap("refresh", r.file.Name(), refresh(r.file, r.bytes, off, off+min(n, size-off)))
 }
 
+// Cached tells whether n bytes of the file from off on are in memory, so that reading them does
+// not wait for a device. It is a hint, good for the moment; it is false where the platform
+// cannot tell (Windows, OpenBSD, no maps), outside the region and after Close.
+func (r *Region) Cached(off, n int64) bool {
+	size := int64(len(r.bytes))
+	if off < 0 || n <= 0 || off >= size || n > size-off {
+		return false
+	}
+	page := int64(os.Getpagesize())
+	start := off &^ (page - 1)
+	in, total, err := resident(r.bytes[start : off+n])
+	return err == nil && in == total
+}
+
 // Close unmaps the region; slices of Bytes must not be touched from then on. The second and
 // later calls return nil.
 func (r *Region) Close() error {

@@ -58,6 +58,10 @@ type Map interface {
 	// coherent (OpenBSD); elsewhere it does nothing.
 	Refresh(off, n int64) error
 
+	// Cached tells whether a range is in memory, so that reading it does not wait for the
+	// device: a hint. It is false where that cannot be told.
+	Cached(off, n int64) bool
+
 	// Close unmaps.
 	Close() error
 }

@@ -53,6 +53,9 @@ func (m *mapping) Bytes() []byte { return m.mem }
 // Refresh does nothing: maps are coherent.
 func (m *mapping) Refresh(off, n int64) error { return nil }
 
+// Cached is true: all of the file is in memory.
+func (m *mapping) Cached(off, n int64) bool { return true }
+
 // Close ends the map; a second call does nothing.
 func (m *mapping) Close() error {
 	m.once.Do(func() { m.file.unmap(m) })

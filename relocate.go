@@ -1,0 +1,186 @@
+package folio
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/foliokv/folio/mmapfile"
+)
+
+// This file moves pages that nobody changed, so that groups find room in one piece. What must
+// hold:
+//
+//   - A move is a copy-on-write like any other: the page gets a new place and birth, its old
+//     place is freed by the group, and the ref to it stands in a page that the group changed.
+//   - It is done only in pages that the open transaction has no version of its own of, and what
+//     the open transaction may be reading is needed until it ends (see DB.needed).
+//   - Nothing depends on it: a page that is not in memory, cannot be read or is damaged stays.
+//
+// The changed pages of a group are scattered over the tree, and so are, later, the holes that
+// they leave behind in the file. A flush into such holes has a piece for nearly every page, and
+// pieces are what a disk takes its time for. So while a group is sealed, the neighbours of its
+// pages, known from the branches that it changed, are moved out of the part of the file that
+// the sweep comes to next. By the time it is there, that part is empty. (Log-structured
+// file systems clean segments for this, Rosenblum and Ousterhout 1991; there the cleaner has
+// to find out who refers to a page, here those who refer to it come by.)
+
+// A move is a page on its way to another place.
+type move struct {
+	parent page // in which the ref to it stands
+	slot   int
+	from   ref
+	ahead  uint32 // distance from the sweep
+	buf    page   // its contents
+}
+
+// relocate chooses the pages to move, and reads them, for a group that changes n leaves.
+func (s *sealer) relocate(n uint32) {
+	db, a := s.db, s.db.alloc
+	if !db.onDisk || !s.group.grows || !a.wantsMoves(n, db.reserve()) {
+		return
+	}
+	refs := 0
+	var branches []page
+	for _, p := range s.order {
+		if d := db.dirty.at(p.pgno); s.image[p.pgno&^dirtyBit] == nil && d.buf.level() > 0 {
+			branches = append(branches, d.buf)
+			refs += d.buf.count()
+		}
+	}
+	soon := a.comesSoon(n, refs)
+	var ms []move
+	for _, p := range branches {
+		ms = a.appendMoves(ms, p, soon)
+	}
+	slices.SortFunc(ms, func(x, y move) int { return cmp.Compare(x.ahead, y.ahead) })
+	s.moves = s.movable(ms, int(n+n/2))
+	all := s.cached()
+	s.moves = slices.DeleteFunc(s.moves, func(m move) bool { return !s.read(m, all) })
+	for _, m := range s.moves {
+		s.group.freed = append(s.group.freed, freedRun{run{m.from.pgno, 1}, m.from.birth})
+	}
+}
+
+// appendMoves adds the pages that p refers to and that lie as far from the sweep as soon says.
+func (a *allocator) appendMoves(ms []move, p page, soon run) []move {
+	for i := range p.count() {
+		pgno := p.refPgno(i)
+		if pgno&dirtyBit != 0 {
+			continue
+		}
+		if d := a.distance(pgno); d-soon.start < soon.n && d >= soon.start {
+			ms = append(ms, move{parent: p, slot: i, ahead: d})
+		}
+	}
+	return ms
+}
+
+// movable returns the first of the moves that may be made, with buffers.
+func (s *sealer) movable(ms []move, most int) []move {
+	var moving pageSet
+	out := ms[:0]
+	for _, m := range ms {
+		if len(out) == most {
+			break
+		}
+		m.from = m.parent.ref(m.slot)
+		at := run{m.from.pgno, 1}
+		if s.db.alloc.inside(at) {
+			continue
+		}
+		if m.from.birth > s.group.last || !s.db.inUse.holds(at) || moving.overlaps(at) {
+			continue // the file is damaged
+		}
+		moving.mark(at)
+		m.buf = s.db.dirty.newBuffer()
+		out = append(out, m)
+	}
+	return out
+}
+
+// cached tells whether all that is to be moved is in memory, where one question can tell: the
+// pages lie within a part of the file that is not much larger.
+func (s *sealer) cached() bool {
+	if len(s.moves) == 0 {
+		return true
+	}
+	lo, hi := s.moves[0].from.pgno, s.moves[0].from.pgno
+	for _, m := range s.moves {
+		lo, hi = min(lo, m.from.pgno), max(hi, m.from.pgno)
+	}
+	if hi-lo > 16*uint32(len(s.moves)) {
+		return false
+	}
+	off := int64(lo) << s.db.shift
+	return s.db.m.m.Cached(off, int64(hi)<<s.db.shift-off)
+}
+
+// read gets the contents of a page that is to be moved, if it is whole and can be had at once,
+// and tells whether it did. It copies from the mapping, as system calls would cost more than
+// all else.
+func (s *sealer) read(m move, cached bool) bool {
+	db := s.db
+	if cached || db.m.m.Cached(int64(m.from.pgno)<<db.shift, int64(db.pageSize)) {
+		err := mmapfile.Guard(func() error {
+			copy(m.buf, db.m.page(m.from.pgno))
+			return nil
+		})
+		if err == nil && verifyPage(db.seed, m.from, m.buf) == nil {
+			return true
+		}
+	}
+	db.dirty.recycle(dirtyPage{buf: m.buf})
+	return false
+}
+
+// placeMoves gives the moved pages their places, in the order that they had.
+func (s *sealer) placeMoves() {
+	for _, m := range s.moves {
+		r := s.finish(m.buf, s.leaf(), s.group.last)
+		r.count = m.from.count
+		m.parent.setRef(m.slot, r)
+	}
+}
+
+// endMoves gives back what the moves took.
+func (s *sealer) endMoves() {
+	for _, m := range s.moves {
+		s.db.dirty.recycle(dirtyPage{buf: m.buf})
+	}
+}
+
+// wantsMoves tells whether a group of n leaves should move others: where the file will soon have
+// grown as much as is worth it, where enough of it is free, and the group is a small part of it.
+func (a *allocator) wantsMoves(n uint32, reserve uint64) bool {
+	used := uint64(a.hwm) - a.free.pages - a.waiting
+	return uint64(a.hwm) > used+used/4 && !a.sparse() && a.free.pages >= uint64(a.hwm)/8+reserve && n >= 4 && n <= a.hwm/32
+}
+
+// comesSoon returns the distances from the sweep at which pages should be moved by a group whose
+// branches have this many refs. What is freed too near is not free in time; what is farther
+// away than needed may be changed by somebody before the sweep comes. Every page should have
+// about four chances: with p the part of all pages that a group sees, 2 % have none then.
+func (a *allocator) comesSoon(n uint32, refs int) run {
+	used := float64(uint64(a.hwm)-a.free.pages-a.waiting) + 1
+	pace := max(a.pace, float64(n))
+	width := 4 * pace * used / float64(refs+1)
+	return run{uint32(min(3*pace, float64(a.hwm/3))), uint32(min(width, float64(a.hwm/2))) + 1}
+}
+
+// distance is how far the sweep has to go to the page.
+func (a *allocator) distance(pgno uint32) uint32 {
+	if pgno < a.sweep {
+		return pgno + a.hwm - min(a.sweep, a.hwm)
+	}
+	return pgno - a.sweep
+}
+
+// keepPace notes how far the sweep has gone since it was at a place, with one group.
+func (a *allocator) keepPace(from uint32) {
+	const recent = 1. / 16
+	gone := a.sweep - from
+	if a.sweep < from {
+		gone = a.sweep + a.hwm - min(from, a.hwm)
+	}
+	a.pace += recent * (float64(gone) - a.pace)
+}

@@ -1,0 +1,160 @@
+package folio
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math/rand"
+	"testing"
+
+	"github.com/foliokv/folio/internal/backing"
+	"github.com/foliokv/folio/internal/simfile"
+)
+
+// A pieceFile counts the pieces in which pages are written.
+type pieceFile struct {
+	backing.File
+	pieces int
+}
+
+func (f *pieceFile) WriteVec(bufs [][]byte, off int64) (int, error) {
+	f.pieces++
+	return f.File.WriteVec(bufs, off)
+}
+
+// putRandom puts k random ones of n keys in a transaction.
+func putRandom(db *DB, rng *rand.Rand, n, k int) error {
+	return db.Update(inB(func(b *Bucket) error {
+		for range k {
+			if err := b.Put(binary.BigEndian.AppendUint64(nil, uint64(rng.Intn(n))*0x9e3779b97f4a7c15), make([]byte, 100)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// newScattered returns a store of n entries whose free pages lie all over the file.
+func newScattered(t *testing.T, f backing.File, rng *rand.Rand, n int) *DB {
+	t.Helper()
+	db, err := openOn(f, (&Options{}).withDefaults(), true)
+	ok(t, err)
+	t.Cleanup(func() { db.Close() })
+	for range 3 * n / 1000 {
+		ok(t, putRandom(db, rng, n, 1000))
+	}
+	return db
+}
+
+// However long keys are overwritten at random, a group of a few dozen pages is written in a few
+// pieces, and the file stays small.
+func TestGroupsLieTogether(t *testing.T) {
+	rng := rand.New(rand.NewSource(1))
+	f := &pieceFile{File: &memoryFile{}}
+	const n, leaves = 100_000, 20
+	db := newScattered(t, f, rng, n)
+	for range 400 { // the sweep goes over the file twice
+		ok(t, putRandom(db, rng, n, leaves))
+	}
+	const rounds = 200
+	f.pieces = 0
+	for range rounds {
+		ok(t, putRandom(db, rng, n, leaves))
+	}
+	if perGroup := float64(f.pieces) / rounds; perGroup > leaves/3 {
+		t.Errorf("%.1f pieces for each group of %d leaves", perGroup, leaves)
+	}
+	if a := db.alloc; uint64(a.hwm) > 2*(uint64(a.hwm)-a.free.pages) {
+		t.Errorf("%d of %d pages are free", a.free.pages, a.hwm)
+	}
+	sound(t, db)
+}
+
+// As long as the file may grow, all pages of a small group are one piece.
+func TestSmallGroupsAreOnePiece(t *testing.T) {
+	rng := rand.New(rand.NewSource(1))
+	f := &pieceFile{File: &memoryFile{}}
+	db, err := openOn(f, (&Options{}).withDefaults(), true)
+	ok(t, err)
+	t.Cleanup(func() { db.Close() })
+	const n, rounds = 50_000, 200
+	ok(t, putRandom(db, rng, n, n))
+	ok(t, putRandom(db, rng, n, 1))
+	ok(t, putRandom(db, rng, n, 1))
+	f.pieces = 0
+	for range rounds {
+		ok(t, putRandom(db, rng, n, 1))
+	}
+	// Now and then room is made, and the free log gets a page more.
+	if f.pieces > rounds*11/10 {
+		t.Errorf("%d pieces in %d commits", f.pieces, rounds)
+	}
+	sound(t, db)
+}
+
+// What a transaction has read stays as it is until it ends, though its page is moved by the
+// group beneath it, and others take the page's place.
+func TestMovesBeneathAnOpenTransaction(t *testing.T) {
+	rng := rand.New(rand.NewSource(1))
+	f := newHeldFile(simfile.Options{})
+	const n = 20_000
+	db := newScattered(t, f, rng, n)
+	for range 200 {
+		ok(t, putRandom(db, rng, n, 10))
+	}
+	dropped := errors.New("dropped")
+	for round := range 10 {
+		f.hold()
+		first := background(func() error { return putRandom(db, rng, n, 10) })
+		eventually(t, func() bool { return f.stopped.Load() > 0 })
+		f.stopped.Store(0)
+		ten := rand.New(rand.NewSource(int64(round)))
+		second := background(func() error { return putRandom(db, ten, n, 10) })
+		eventually(t, func() bool { return db.waiting() == 1 })
+		err := db.Update(inBucket(func(b *Bucket) error {
+			var got, want [][]byte
+			for k, v := range b.All() {
+				got = append(got, k, v)
+				want = append(want, bytes.Clone(k), bytes.Clone(v))
+			}
+			// Of some branches the transaction has versions of its own.
+			for range 3 {
+				if err := b.Put(want[2*rng.Intn(n/4)], []byte("changed")); err != nil {
+					return err
+				}
+			}
+			f.let()
+			ok(t, within(t, "the second group", second))
+			// Values with pages of their own take all that is free.
+			large := func(i int) []byte { return binary.BigEndian.AppendUint32([]byte("large"), uint32(i)) }
+			for i := range 600 {
+				if err := b.Put(large(i), bytes.Repeat([]byte{0xff}, 3000)); err != nil {
+					return err
+				}
+			}
+			for i := range got {
+				if !bytes.Equal(got[i], want[i]) {
+					t.Fatalf("round %d: slice %d has changed under the transaction", round, i)
+				}
+			}
+			for i := range 600 {
+				if err := b.Delete(large(i)); err != nil {
+					return err
+				}
+			}
+			if round%2 == 0 {
+				return dropped
+			}
+			return nil
+		}))
+		if err != nil && err != dropped {
+			t.Fatal(err)
+		}
+		ok(t, within(t, "the first group", first))
+		sound(t, db)
+	}
+	if db.moved == 0 {
+		t.Error("no page was moved")
+	}
+	sound(t, db)
+}
