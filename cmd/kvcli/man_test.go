@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 )
@@ -48,5 +49,40 @@ func TestManualIsUpToDate(t *testing.T) {
 		if err == nil && !bytes.Equal(bytes.ReplaceAll(got, []byte("\r\n"), []byte("\n")), page) {
 			t.Errorf("%s is not what the command's help says; -update writes it", name)
 		}
+	}
+}
+
+// The commands and flags that the documents name exist.
+func TestDocumentsNameCommands(t *testing.T) {
+	code := regexp.MustCompile("(?m)`kvcli ([a-z-]+)([^`]*)`|^ +kvcli ([a-z-]+)(.*)$")
+	flags := regexp.MustCompile(`--([a-z-]+)`)
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, file := range append(files, "../../README.md", "../../CONTRIBUTING.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := newRootCommand(newCLI(os.Stdin, os.Stdout, os.Stderr))
+		for _, m := range code.FindAllStringSubmatch(string(text), -1) {
+			named++
+			name, rest := m[1]+m[3], m[2]+m[4]
+			command, _, err := root.Find([]string{name})
+			if err != nil || command == root {
+				t.Errorf("%s: there is no command %q", file, name)
+				continue
+			}
+			for _, flag := range flags.FindAllStringSubmatch(rest, -1) {
+				if command.Flag(flag[1]) == nil {
+					t.Errorf("%s: kvcli %s has no flag --%s", file, name, flag[1])
+				}
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("%d commands found: the test does not see", named)
 	}
 }
