@@ -46,7 +46,7 @@ func soon[T any](t *testing.T, what string, ch <-chan T) T {
 	select {
 	case v := <-ch:
 		return v
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("%s: nothing happens", what)
 		panic("not reached")
 	}
@@ -341,13 +341,8 @@ func TestStormOfAborts(t *testing.T) {
 // fails, is rolled back or changes nothing; and if it never will be, the call says so.
 func TestWhatWasReadIsDurable(t *testing.T) {
 	boom := errors.New("boom")
-	read := func(tx *folio.Tx) {
-		if tx.Bucket([]byte("b")).Get([]byte("member")) == nil {
-			t.Error("the member is not seen")
-		}
-	}
-	ends := map[string]func(db *folio.DB) error{
-		"fails": func(db *folio.DB) error {
+	ends := map[string]func(db *folio.DB, read func(tx *folio.Tx)) error{
+		"fails": func(db *folio.DB, read func(tx *folio.Tx)) error {
 			err := db.Update(func(tx *folio.Tx) error { read(tx); return boom })
 			if err == boom {
 				return nil
@@ -357,10 +352,10 @@ func TestWhatWasReadIsDurable(t *testing.T) {
 			}
 			return err
 		},
-		"changes nothing": func(db *folio.DB) error {
+		"changes nothing": func(db *folio.DB, read func(tx *folio.Tx)) error {
 			return db.Update(func(tx *folio.Tx) error { read(tx); return nil })
 		},
-		"rolls back": func(db *folio.DB) error {
+		"rolls back": func(db *folio.DB, read func(tx *folio.Tx)) error {
 			tx, err := db.Begin(true)
 			must(t, err)
 			read(tx)
@@ -383,11 +378,18 @@ func TestWhatWasReadIsDurable(t *testing.T) {
 				soon(t, "a member", in)
 				ended := make(chan error, 1)
 				durable := 0
+				reads := make(chan struct{})
 				go func() {
-					err := end(g.db)
+					err := end(g.db, func(tx *folio.Tx) {
+						if tx.Bucket([]byte("b")).Get([]byte("member")) == nil {
+							t.Error("the member is not seen")
+						}
+						close(reads)
+					})
 					durable = g.db.Stats().DurableTxid
 					ended <- err
 				}()
+				soon(t, "the one that reads", reads)
 				after := make(chan struct{}) // its turn comes when the one that reads has ended
 				last := g.async(func(b *folio.Bucket) error { close(after); return nil })
 				soon(t, "the last", after)

@@ -56,7 +56,7 @@ func (h *heldFile) let() {
 
 func eventually(t *testing.T, cond func() bool) {
 	t.Helper()
-	for range 10000 {
+	for range 100_000 {
 		if cond() {
 			return
 		}
@@ -125,7 +125,7 @@ func within(t *testing.T, what string, c <-chan error) error {
 	select {
 	case err := <-c:
 		return err
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("%s hangs", what)
 		return nil
 	}

@@ -383,7 +383,7 @@ func TestDeferredFlushesByItself(t *testing.T) {
 		db, err := foliotest.Open(f, o)
 		must(t, err)
 		fill(t, db, 10, 10)
-		for deadline := time.Now().Add(20 * time.Second); len(f.Unflushed()) > 0; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); len(f.Unflushed()) > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("nothing is flushed")
 			}

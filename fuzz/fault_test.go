@@ -160,7 +160,7 @@ func expectFault(t *testing.T, err error, x simfile.Fault) {
 
 // within runs fn and ends the test process's patience after a while.
 func within(t *testing.T, what string, fn func()) {
-	timer := time.AfterFunc(time.Minute, func() { panic(what + " hangs") })
+	timer := time.AfterFunc(2*time.Minute, func() { panic(what + " hangs") })
 	defer timer.Stop()
 	fn()
 }

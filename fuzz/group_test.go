@@ -204,7 +204,7 @@ func notWanted(err error) error {
 
 // runGroup runs all members and compares the store with the oracle, before and after Close.
 func runGroup(all [][]member) error {
-	timer := time.AfterFunc(30*time.Second, func() { panic("members hang") })
+	timer := time.AfterFunc(2*time.Minute, func() { panic("members hang") })
 	defer timer.Stop()
 	g := &groupRun{done: map[int]member{}}
 	g.f = simfile.New(simfile.Options{PrivateMaps: true, MapAhead: 32 << 10, OnOp: func(_ int, op simfile.Op) {

@@ -108,7 +108,7 @@ var pageSizes = []int{4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10}
 // exercise opens a file and does everything with it that a user may; nothing of it may panic,
 // hang or eat memory. It returns the first error, and the digest of what it read.
 func exercise(b []byte, o folio.Options) (digest uint64, err error) {
-	timer := time.AfterFunc(20*time.Second, func() { panic("a damaged file hangs") })
+	timer := time.AfterFunc(time.Minute, func() { panic("a damaged file hangs") })
 	defer timer.Stop()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

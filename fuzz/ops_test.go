@@ -20,7 +20,7 @@ var options = []folio.Options{
 
 // runOps runs a list on a store and on the oracle.
 func runOps(ops []workload.Op, o folio.Options) error {
-	timer := time.AfterFunc(30*time.Second, func() { panic("hangs:\n" + workload.Format(ops)) })
+	timer := time.AfterFunc(2*time.Minute, func() { panic("hangs:\n" + workload.Format(ops)) })
 	defer timer.Stop()
 	f := simfile.New(simfile.Options{PrivateMaps: true, MapAhead: 32 << 10})
 	c := workload.Config{Errors: foliotest.Errors, CheckAll: true}
