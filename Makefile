@@ -39,7 +39,7 @@ lint: ## formatting, vet, staticcheck
 
 cover: ## how much of the core the tests run; fails below 90 %
 	@profile=$$(mktemp) && trap 'rm -f "$$profile"' EXIT && \
-	go test -short -coverpkg=. -coverprofile="$$profile" . ./fuzz ./internal/workload && \
+	go test -short -timeout 30m -coverpkg=. -coverprofile="$$profile" . ./fuzz ./internal/workload && \
 	go tool cover -func="$$profile" | sort -k3 -n | head -n 25 && \
 	go tool cover -func="$$profile" | awk '/^total/ { print; exit $$NF + 0 < 90 }'
 
