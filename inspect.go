@@ -323,7 +323,10 @@ func (in *Inspector) freePages() *runSet {
 		db := &DB{file: in.f, readOnly: true, seed: m.seed}
 		db.setPageSize(m.pageSize)
 		if free, _, err := db.replayLog(m); err == nil {
-			in.books = free
+			in.books = newRunSet()
+			for _, r := range free {
+				in.books.put(r)
+			}
 		}
 	}
 	in.asked = true
