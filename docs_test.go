@@ -396,6 +396,23 @@ func TestDocsNames(t *testing.T) {
 	}
 }
 
+// CONTRIBUTING.md says where each file of the engine belongs.
+func TestDocsFiles(t *testing.T) {
+	text, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") && !strings.Contains(string(text), "`"+file+"`") {
+			t.Errorf("CONTRIBUTING.md does not say where %s belongs", file)
+		}
+	}
+}
+
 // testNames returns the names of all tests in the directories with tests of the engine.
 func testNames(t *testing.T) map[string]bool {
 	t.Helper()
