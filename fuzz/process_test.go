@@ -281,6 +281,9 @@ func TestProcessIsKilled(t *testing.T) {
 // as while they open the store.
 func (m *murder) kill() {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	if emulator := os.Getenv("MMAPFILE_EMULATOR"); emulator != "" {
+		cmd = exec.Command(emulator, os.Args[0], "-test.run=^$")
+	}
 	cmd.Env = append(os.Environ(), childEnv+"="+m.path, fmt.Sprintf("%s=%d", childSeed, *seed))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -247,6 +247,9 @@ func TestLocked(t *testing.T) {
 
 // A file that is cut short while it is read is an error.
 func TestCutShort(t *testing.T) {
+	if os.Getenv("MMAPFILE_EMULATOR") != "" {
+		t.Skip("faults have no addresses in some emulators")
+	}
 	path := filepath.Join(testdir.New(t), "bolt")
 	if err := os.WriteFile(path, golden(t, "page4k"), 0o600); err != nil {
 		t.Fatal(err)
