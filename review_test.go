@@ -754,6 +754,29 @@ func TestLargeValueInTheNursery(t *testing.T) {
 	}
 }
 
+// A Put into an empty bucket that fails for want of space leaves no empty page behind.
+func TestFailedPutIntoEmptyBucket(t *testing.T) {
+	db := openSim(t, simfile.New(simfile.Options{}), &Options{MaxSize: 1 << 20})
+	key := bytes.Repeat([]byte("key"), 10000)
+	n := 0
+	for err := error(nil); err == nil; n++ {
+		err = db.Update(put(fmt.Sprint(n), key))
+	}
+	ok(t, db.Update(inB(func(b *Bucket) error {
+		c, err := b.CreateBucket([]byte("empty"))
+		if err != nil {
+			return err
+		}
+		if err := c.Put(key, nil); !errors.Is(err, ErrMaxSizeReached) {
+			t.Errorf("Put into a full store gives %v", err)
+		}
+		b.Tx().Savepoint() // from here on the bucket counts as unchanged
+		return b.Delete([]byte("0"))
+	})))
+	sound(t, db)
+	ok(t, db.Close())
+}
+
 // What a transaction asks of a bucket and the sealing of the group below it do not race.
 func TestCountWhileGroupIsSealed(t *testing.T) {
 	f := newHeldFile(simfile.Options{})

@@ -170,6 +170,7 @@ func (b *Bucket) putCell(key []byte, flags byte, payload []byte) error {
 	}
 	sk, err := tx.storeKey(key)
 	if err != nil {
+		b.shrunk = true // an empty tree has got an empty leaf
 		return err
 	}
 	body := appendLeafCell(tx.db.body[:0], flags, sk, payload)
