@@ -164,7 +164,7 @@ func (s *stressRun) phase(phase int) (err error) {
 	if s.db, err = foliotest.Open(s.f, &s.opts); err != nil {
 		return err
 	}
-	timer := time.AfterFunc(2*time.Minute, func() {
+	timer := time.AfterFunc(10*time.Minute, func() {
 		debug.SetTraceback("all")
 		panic(fmt.Sprintf("seed %d hangs", s.seed))
 	})
