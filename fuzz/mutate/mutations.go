@@ -21,7 +21,7 @@ const (
 			return fmt.Errorf("flushing what an earlier process left: %w", err)
 		}
 `
-	needed    = "published, db.durable.txid, db.flight)"
+	needed    = "published, db.durable.txid, db.flight, base)"
 	newFlush  = "f := &flush{group: db.group, slot: 1 - db.slot}"
 	setFlight = "db.flight = f.state.txid"
 )
@@ -143,16 +143,16 @@ var mutations = []mutation{
 
 	// Reuse of pages.
 	{"ReuseBeforeDurable", "pages of the durable state are used again",
-		[]edit{{"commit.go", needed, "published, 0, db.flight)"}},
+		[]edit{{"commit.go", needed, "published, 0, db.flight, base)"}},
 		"./fuzz", "TestRuleDurableStateStays", nil},
 	{"ReuseIgnoresReaders", "pages that readers see are used again",
 		[]edit{{"commit.go", "return db.readers.needed(published", "return newReaderTable().needed(published"}},
 		"./fuzz", "TestRuleReadersKeepTheirPages", nil},
 	{"ReuseIgnoresPublished", "pages of the published state are used again",
-		[]edit{{"commit.go", needed, "0*published, db.durable.txid, db.flight)"}},
+		[]edit{{"commit.go", needed, "0*published, db.durable.txid, db.flight, base)"}},
 		"./fuzz", "TestRulePublishedStateStays", nil},
 	{"ReuseIgnoresFlight", "pages of a state whose flush is under way are used again",
-		[]edit{{"commit.go", needed, "published, db.durable.txid, 0)"}},
+		[]edit{{"commit.go", needed, "published, db.durable.txid, 0, base)"}},
 		"./fuzz", "TestRuleStateInFlightStays", nil},
 	{"ReuseAtOnce", "a transaction uses pages again that it freed itself",
 		[]edit{{"tx.go", "	s.freed = append(s.freed, freedRun{r, birth})\n}", "	tx.db.alloc.free.add(r)\n}"}},
@@ -180,6 +180,17 @@ var mutations = []mutation{
 	}
 `}},
 		"./fuzz", "TestGroups", nil},
+
+	// Moving.
+	{"MovedPageReused", "what the open transaction may have read is not needed",
+		[]edit{{"commit.go", "base = db.active.w.base", "base = 0"}},
+		".", "TestMovesBeneathAnOpenTransaction", nil},
+	{"MovedUnderTransaction", "pages are moved in branches that the open transaction has versions of",
+		[]edit{{"relocate.go", "s.image[p.pgno&^dirtyBit] == nil && d.buf", "d.buf"}},
+		".", "TestMovesBeneathAnOpenTransaction", nil},
+	{"MovedUnverified", "a page is moved without a look at its checksum",
+		[]edit{{"relocate.go", "err == nil && verifyPage(db.seed, m.from, m.buf) == nil", "err == nil"}},
+		".", "TestDamagedPagesStay", nil},
 
 	// Content.
 	{"PageSumIgnored", "the checksum of a page is not compared",
