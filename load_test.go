@@ -322,7 +322,7 @@ func TestLoadAmongManyOpenBuckets(t *testing.T) {
 			}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			if err := b.Load(context.Background(), numbered(1<<60, 1<<60+20, 100)); err != nil {
+			if err := b.Load(context.Background(), numbered(1<<30, 1<<30+20, 100)); err != nil {
 				return err
 			}
 			if err := tx.Savepoint().Release(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
@@ -153,7 +154,7 @@ func (s *stressRun) onOp(n int, op simfile.Op) {
 func (s *stressRun) clear() {
 	s.disk.Lock()
 	defer s.disk.Unlock()
-	s.disk.next, s.disk.full = 1<<60, false
+	s.disk.next, s.disk.full = math.MaxInt, false
 	s.f.SetCapacity(0)
 }
 
@@ -222,7 +223,7 @@ func (s *stressRun) phase(phase int) (err error) {
 		return err
 	}
 	// Ids of transactions that changed nothing come again.
-	s.began = s.state(1 << 60)
+	s.began = s.state(math.MaxInt)
 	s.order = nil
 	clear(s.after)
 	clear(s.sums)
@@ -436,7 +437,7 @@ func (s *stressRun) oracle() error {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	m := model.FromState(s.state(1 << 60))
+	m := model.FromState(s.state(math.MaxInt))
 	for _, id := range ids {
 		err := m.Update(func(tx *model.Tx) error { return s.done[id].Replay(workload.AdaptTx(tx)) })
 		if err != nil {
@@ -485,7 +486,7 @@ func (s *stressRun) compare(held []*folio.Tx) error {
 	if err := foliotest.Check(s.db); err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	if err := s.db.View(func(tx *folio.Tx) error { return workload.DiffState(workload.AdaptTx(tx), s.state(1<<60)) }); err != nil {
+	if err := s.db.View(func(tx *folio.Tx) error { return workload.DiffState(workload.AdaptTx(tx), s.state(math.MaxInt)) }); err != nil {
 		return err
 	}
 	for _, seen := range s.seen {
@@ -543,7 +544,7 @@ func (s *stressRun) reopened() error {
 	}
 	err = foliotest.Check(db)
 	if err == nil {
-		err = db.View(func(tx *folio.Tx) error { return workload.DiffState(workload.AdaptTx(tx), s.state(1<<60)) })
+		err = db.View(func(tx *folio.Tx) error { return workload.DiffState(workload.AdaptTx(tx), s.state(math.MaxInt)) })
 	}
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("opened again: %w", err)
