@@ -777,6 +777,34 @@ func TestFailedPutIntoEmptyBucket(t *testing.T) {
 	ok(t, db.Close())
 }
 
+// A call that waits for the mutex while the group below its transaction fails returns the
+// transaction's error.
+func TestAbandonedBeforeACall(t *testing.T) {
+	db := openSim(t, simfile.New(simfile.Options{}), nil)
+	failed := errors.New("the group failed")
+	err := db.Update(inB(func(b *Bucket) error {
+		if err := b.Put([]byte("k"), nil); err != nil {
+			return err
+		}
+		db.mu.Lock()
+		call := background(func() error { return b.Delete([]byte("k")) })
+		time.Sleep(10 * time.Millisecond) // without it the call may find the error at its begin
+		b.tx.fail(failed)
+		b.tx.abandon()
+		db.dirty.reset()
+		db.mu.Unlock()
+		if err := within(t, "Delete", call); err != failed {
+			t.Errorf("Delete gives %v", err)
+		}
+		return nil
+	}))
+	if !errors.Is(err, failed) {
+		t.Errorf("Update gives %v", err)
+	}
+	sound(t, db)
+	ok(t, db.Close())
+}
+
 // What a transaction asks of a bucket and the sealing of the group below it do not race.
 func TestCountWhileGroupIsSealed(t *testing.T) {
 	f := newHeldFile(simfile.Options{})

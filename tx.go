@@ -192,6 +192,9 @@ func (tx *Tx) leave(guarded bool, errp *error) {
 	debug.SetPanicOnFault(guarded)
 	if r := recover(); r != nil {
 		err, ok := tx.fault(r)
+		if _, runs := r.(runtime.Error); runs && tx.writable && !tx.foreign && tx.failed.Load() != nil {
+			err, ok = *tx.failed.Load(), true // abandoned while the call waited for the mutex
+		}
 		if !ok {
 			if tx.writable {
 				tx.db.mu.Unlock()
