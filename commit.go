@@ -1036,9 +1036,15 @@ func (s *sealer) rebase(tx *Tx) {
 		}
 		forDirtyRefs(d, func(b []byte) { s.resolve(b, since, k) })
 	}
+	depth := map[uint64]int{}
+	for k, sc := range tx.w.scopes {
+		depth[sc.serial] = k
+	}
 	for i := range db.dirty.pages {
+		// The header of a nested bucket that an inner scope changed stands in a page of an outer one
+		// as it was before, until it is written back.
 		if d := &db.dirty.pages[i]; d.scope != 0 {
-			patch(d, len(tx.w.scopes))
+			patch(d, depth[d.scope]+1)
 		}
 	}
 	for k, sc := range tx.w.scopes {

@@ -1022,3 +1022,61 @@ func TestDeferredWriterWaitsForASlowFlush(t *testing.T) {
 	sound(t, db)
 	ok(t, db.Close())
 }
+
+// A nested bucket changed after a savepoint is, after the rollback, as the group beneath the
+// transaction had it, though that was sealed meanwhile: its header stands in a page of the
+// transaction, its root page was the group's.
+func TestRollbackOfANestedBucketAfterASeal(t *testing.T) {
+	f := newHeldFile(simfile.Options{})
+	db := openSim(t, f, nil)
+	fill := func(b *Bucket, from int) error {
+		for i := range 20 {
+			if err := b.Put(fmt.Appendf(nil, "%03d", from+i), make([]byte, 100)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	nested := func(from int) func(*Tx) error {
+		return inB(func(b *Bucket) error {
+			c, err := b.CreateBucketIfNotExists([]byte("c"))
+			if err != nil {
+				return err
+			}
+			return fill(c, from)
+		})
+	}
+	ok(t, db.Update(nested(0)))
+	f.hold()
+	first := background(func() error { return db.Update(put("first", nil)) })
+	eventually(t, func() bool { return f.stopped.Load() > 0 })
+	second := background(func() error { return db.Update(nested(20)) })
+	eventually(t, func() bool { return db.waiting() == 1 })
+	ok(t, db.Update(inB(func(b *Bucket) error {
+		c := b.Bucket([]byte("c"))
+		ok(t, b.Put([]byte("mine"), nil))
+		sp := b.tx.Savepoint()
+		ok(t, fill(c, 40))
+		f.let()
+		ok(t, within(t, "the group beneath", second))
+		ok(t, sp.Rollback())
+		if n := c.Count(); n != 40 {
+			t.Errorf("%d keys after the rollback, want 40", n)
+		}
+		for i := range 5 {
+			d, err := b.CreateBucket(fmt.Appendf(nil, "d%d", i))
+			ok(t, err)
+			ok(t, fill(d, 0))
+		}
+		return c.Put([]byte("more"), nil)
+	})))
+	ok(t, within(t, "the first", first))
+	sound(t, db)
+	ok(t, db.View(inBucket(func(b *Bucket) error {
+		if n := b.Bucket([]byte("c")).Count(); n != 41 {
+			t.Errorf("%d keys, want 41", n)
+		}
+		return nil
+	})))
+	ok(t, db.Close())
+}
