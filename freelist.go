@@ -373,9 +373,12 @@ func (a *allocator) wantsNursery(n uint32) uint32 {
 // to the end of the file than into holes: as long as at most a third of the file is free. The
 // more of it is free, the more holes lie side by side when the sweep comes by.
 func (a *allocator) worthGrowing(n uint32) bool {
-	used := uint64(a.hwm) - a.free.pages - a.waiting
+	used := a.used()
 	return uint64(a.hwm)+uint64(n) <= used+used/2 && uint64(a.hwm)+uint64(n) <= uint64(a.maxPages)
 }
+
+// used is the number of pages that are neither free nor wait.
+func (a *allocator) used() uint64 { return uint64(a.hwm) - a.free.pages - a.waiting }
 
 // unusedPages is how many pages could be allocated before hwm reaches maxPages.
 func (a *allocator) unusedPages() uint64 {
@@ -742,20 +745,42 @@ func readRuns(tag byte, k uint64, b []byte, v logVisitor) ([]byte, error) {
 	return b, nil
 }
 
-// A logReplay applies a chain to an empty set.
-type logReplay struct {
-	free *runSet
-	hwm  uint32
+// A freeSet is what a logReplay applies a chain to: a runSet, or a bitmap.
+type freeSet interface {
+	add(r run)
+	remove(r run) bool
+	overlaps(r run) bool
+	runs() []run
+	clear()
 }
 
+func (s *runSet) clear() { *s = *newRunSet() }
+
+// A freeBitmap is a pageSet in which no run is looked for while it is filled.
+type freeBitmap struct{ pageSet }
+
+func (s *freeBitmap) add(r run) { s.mark(r) }
+func (s *freeBitmap) clear()    { s.pageSet = pageSet{} }
+
+// A logReplay applies a chain to an empty set.
+type logReplay struct {
+	free  freeSet
+	hwm   uint32
+	limit uint64 // of the high-water mark; 0: none
+	wide  bool   // the limit was passed
+}
+
+func newLogReplay(free freeSet) *logReplay { return &logReplay{free: free, hwm: metaPages} }
+
 func (l *logReplay) mark(tag byte, v uint64) error {
-	if v < 2 || v >= dirtyBit {
+	l.wide = l.limit > 0 && v > l.limit
+	if l.wide || v < metaPages || v >= dirtyBit {
 		return fmt.Errorf("free log: high-water mark %d", v)
 	}
 	hwm := uint32(v)
 	switch {
 	case tag == logReset:
-		l.free = newRunSet()
+		l.free.clear()
 	case hwm > l.hwm:
 		l.free.add(run{l.hwm, hwm - l.hwm})
 	case hwm < l.hwm && !l.free.remove(run{hwm, l.hwm - hwm}):

@@ -26,15 +26,16 @@ func FuzzFreelist(f *testing.F) {
 		if len(records) > minPageSize-logRecords {
 			return
 		}
-		replay := logReplay{free: newRunSet(), hwm: metaPages}
-		if readRecords(logOf(records), &replay) != nil {
+		free := newRunSet()
+		replay := newLogReplay(free)
+		if readRecords(logOf(records), replay) != nil {
 			return
 		}
-		checkRuns(t, replay.free.runs(), replay.free.pages, replay.hwm)
+		checkRuns(t, free.runs(), free.pages, replay.hwm)
 		_, again := encodeLogSnapshot(minPageSize, replay.hwm, replay.free.runs())
-		second := logReplay{free: newRunSet(), hwm: metaPages}
+		second := newLogReplay(newRunSet())
 		for _, p := range again {
-			if err := readRecords(p, &second); err != nil {
+			if err := readRecords(p, second); err != nil {
 				t.Fatalf("a snapshot of it: %v", err)
 			}
 		}
@@ -56,9 +57,9 @@ func TestFreeLogRecords(t *testing.T) {
 	if len(pages) < 3 || len(pages) > logSpace(minPageSize, len(free)) {
 		t.Errorf("%d pages", len(pages))
 	}
-	replay := logReplay{free: newRunSet()}
+	replay := newLogReplay(newRunSet())
 	for _, p := range pages {
-		ok(t, readRecords(p, &replay))
+		ok(t, readRecords(p, replay))
 	}
 	if !slices.Equal(replay.free.runs(), free) || replay.hwm != hwm || w.written == 0 {
 		t.Errorf("other runs come back, below %d", replay.hwm)
@@ -82,15 +83,15 @@ func TestFreeLogRecords(t *testing.T) {
 		{"freed twice", []byte{logReset, 20, logFree, 1, 5, 3, logFree, 1, 7, 1}},
 		{"allocated twice", []byte{logReset, 20, logFree, 1, 5, 3, logAlloc, 1, 7, 2}},
 	} {
-		replay := logReplay{free: newRunSet(), hwm: metaPages}
-		err := readRecords(logOf(c.records), &replay)
+		replay := newLogReplay(newRunSet())
+		err := readRecords(logOf(c.records), replay)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("records % x: %v, want %q", c.records, err, c.want)
 		}
 	}
 	p := logOf(nil)
 	le.PutUint32(p[8:], minPageSize+1)
-	if readRecords(p, &replay) == nil {
+	if readRecords(p, replay) == nil {
 		t.Error("records that end behind the page are read")
 	}
 }

@@ -491,13 +491,13 @@ func (db *DB) replayLog(m meta) ([]run, freeLog, error) {
 // ordered by position took most of the time of an open. Where the chain tells of a time when
 // the file was many times as long, the bitmap could take more memory than the file says.
 func replayPages(pages []logPage, hwm uint32) ([]run, uint32, error) {
-	quick := bitmapReplay{hwm: metaPages, limit: uint64(hwm)*4 + 1<<20}
-	err := replayInto(pages, &quick)
-	if !quick.wide {
-		return quick.free.runs(), quick.hwm, err
+	replay := newLogReplay(&freeBitmap{})
+	replay.limit = uint64(hwm)*4 + 1<<20
+	err := replayInto(pages, replay)
+	if replay.wide {
+		replay = newLogReplay(newRunSet())
+		err = replayInto(pages, replay)
 	}
-	replay := logReplay{free: newRunSet(), hwm: metaPages}
-	err = replayInto(pages, &replay)
 	return replay.free.runs(), replay.hwm, err
 }
 
@@ -506,45 +506,6 @@ func replayInto(pages []logPage, v logVisitor) error {
 		if err := readRecords(c.p, v); err != nil {
 			return corruptf(c.r.pgno, "%v", err)
 		}
-	}
-	return nil
-}
-
-// A bitmapReplay is a logReplay for high-water marks up to a limit.
-type bitmapReplay struct {
-	free  pageSet
-	hwm   uint32
-	limit uint64
-	wide  bool // the limit was passed
-}
-
-func (l *bitmapReplay) mark(tag byte, v uint64) error {
-	if l.wide = v > l.limit; l.wide || v < metaPages || v >= dirtyBit {
-		return fmt.Errorf("free log: high-water mark %d", v)
-	}
-	hwm := uint32(v)
-	switch {
-	case tag == logReset:
-		l.free = pageSet{}
-	case hwm > l.hwm:
-		l.free.mark(run{l.hwm, hwm - l.hwm})
-	case hwm < l.hwm && !l.free.remove(run{hwm, l.hwm - hwm}):
-		return fmt.Errorf("free log: high-water mark lowered to %d past pages in use", hwm)
-	}
-	l.hwm = hwm
-	return nil
-}
-
-func (l *bitmapReplay) run(tag byte, r run) error {
-	switch {
-	case r.end() > l.hwm:
-		return fmt.Errorf("free log: pages %d to %d of %d", r.start, r.end(), l.hwm)
-	case tag == logFree && l.free.overlaps(r):
-		return fmt.Errorf("free log: pages from %d freed twice", r.start)
-	case tag == logFree:
-		l.free.mark(r)
-	case !l.free.remove(r):
-		return fmt.Errorf("free log: pages from %d allocated twice", r.start)
 	}
 	return nil
 }

@@ -150,10 +150,16 @@ func (s *sealer) endMoves() {
 }
 
 // wantsMoves tells whether a group of n leaves should move others: where the file will soon have
-// grown as much as is worth it, where enough of it is free, and the group is a small part of it.
+// grown as much as is worth it and enough of it is free. A group of fewer leaves sees too few
+// branches: it would take more pages than it saves pieces; one that is a large part of the file
+// comes back to its own traces too soon.
 func (a *allocator) wantsMoves(n uint32, reserve uint64) bool {
-	used := uint64(a.hwm) - a.free.pages - a.waiting
-	return uint64(a.hwm) > used+used/4 && !a.sparse() && a.free.pages >= uint64(a.hwm)/8+reserve && n >= 4 && n <= a.hwm/32
+	const fewest = 4
+	if n < fewest || n > a.hwm/32 {
+		return false
+	}
+	used := a.used()
+	return uint64(a.hwm) > used+used/4 && !a.sparse() && a.free.pages >= uint64(a.hwm)/8+reserve
 }
 
 // comesSoon returns the distances from the sweep at which pages should be moved by a group whose
@@ -161,9 +167,8 @@ func (a *allocator) wantsMoves(n uint32, reserve uint64) bool {
 // away than needed may be changed by somebody before the sweep comes. Every page should have
 // about four chances: with p the part of all pages that a group sees, 2 % have none then.
 func (a *allocator) comesSoon(n uint32, refs int) run {
-	used := float64(uint64(a.hwm)-a.free.pages-a.waiting) + 1
 	pace := max(a.pace, float64(n))
-	width := 4 * pace * used / float64(refs+1)
+	width := 4 * pace * float64(a.used()) / float64(refs+1)
 	return run{uint32(min(3*pace, float64(a.hwm/3))), uint32(min(width, float64(a.hwm/2))) + 1}
 }
 

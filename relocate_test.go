@@ -94,6 +94,37 @@ func TestSmallGroupsAreOnePiece(t *testing.T) {
 	sound(t, db)
 }
 
+// A file nothing of which is in memory.
+type coldFile struct{ backing.File }
+
+type coldMap struct{ backing.Map }
+
+func (f coldFile) Map(size int64) (backing.Map, error) {
+	m, err := f.File.Map(size)
+	return coldMap{m}, err
+}
+
+func (coldMap) Cached(off, n int64) bool { return false }
+
+// A commit does not wait for a device to move pages.
+func TestOnlyPagesInMemoryMove(t *testing.T) {
+	for _, cold := range []bool{false, true} {
+		rng := rand.New(rand.NewSource(1))
+		f := backing.File(&memoryFile{})
+		if cold {
+			f = coldFile{f}
+		}
+		db := newScattered(t, f, rng, 20_000)
+		for range 500 {
+			ok(t, putRandom(db, rng, 20_000, 10))
+		}
+		if (db.moved == 0) != cold {
+			t.Errorf("cold %v: %d pages were moved", cold, db.moved)
+		}
+		sound(t, db)
+	}
+}
+
 // What a transaction has read stays as it is until it ends, though its page is moved by the
 // group beneath it, and others take the page's place.
 func TestMovesBeneathAnOpenTransaction(t *testing.T) {

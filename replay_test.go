@@ -14,14 +14,15 @@ func TestReplayOnABitmap(t *testing.T) {
 	whole, damaged, wide := 0, 0, 0
 	for range 3000 {
 		pages, hwm := randomLog(rng)
-		want := logReplay{free: newRunSet(), hwm: metaPages}
-		werr := replayInto(pages, &want)
+		want := newLogReplay(newRunSet())
+		werr := replayInto(pages, want)
 		free, top, err := replayPages(pages, hwm)
 		if (err == nil) != (werr == nil) || err != nil && err.Error() != werr.Error() {
 			t.Fatalf("%v instead of %v", err, werr)
 		}
-		quick := bitmapReplay{hwm: metaPages, limit: uint64(hwm)*4 + 1<<20}
-		_ = replayInto(pages, &quick)
+		quick := newLogReplay(&freeBitmap{})
+		quick.limit = uint64(hwm)*4 + 1<<20
+		_ = replayInto(pages, quick)
 		switch {
 		case quick.wide:
 			wide++

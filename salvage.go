@@ -708,13 +708,14 @@ func (s *survey) replayFound() *runSet {
 		chain = append(chain, p)
 		r = getRef(p[headerSize:])
 	}
-	replay := logReplay{free: newRunSet(), hwm: metaPages}
+	free := newRunSet()
+	replay := newLogReplay(free)
 	for _, p := range slices.Backward(chain) {
-		if readRecords(p, &replay) != nil {
+		if readRecords(p, replay) != nil {
 			return nil
 		}
 	}
-	return replay.free
+	return free
 }
 
 // lost lists the losses of the walk.

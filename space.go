@@ -67,12 +67,13 @@ func (db *DB) place(n uint32, grows bool, how placing) ([]run, error) {
 	case adjacent:
 		return a.contiguous(n, keep)
 	case together:
+		if a.sparse() {
+			break
+		}
 		if r, ok := db.allocateTogether(n, keep); ok {
 			return []run{r}, nil
 		}
-		if !a.sparse() {
-			return a.gather(n, keep)
-		}
+		return a.gather(n, keep) // in the order of the sweep, for which room was made (relocate.go)
 	case shortLived:
 		return db.allocateShortLived(n, keep)
 	}
@@ -92,14 +93,11 @@ func (db *DB) ensureRoom(n uint32, straight bool) error {
 	return db.makeRoom(n, keep, straight)
 }
 
-// allocateTogether allocates n adjacent pages if there are, or the file may well grow.
+// allocateTogether allocates n adjacent pages, as long as the file may well grow for them.
 func (db *DB) allocateTogether(n uint32, keep uint64) (run, bool) {
 	a := db.alloc
-	if a.sparse() {
-		return run{}, false
-	}
 	if !a.worthGrowing(n) {
-		return run{}, false // in the order of the sweep, for which room was made (relocate.go)
+		return run{}, false
 	}
 	if r, ok := a.fitting(n, keep); ok {
 		return r, true

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"slices"
 )
 
 // There are no file locks here: locks work within the process.
@@ -15,6 +16,16 @@ func tryLockHandle(f *os.File, exclusive bool) (bool, error) {
 	handleLocks.drop(closedHandle)
 	want := byteLock{owner: f, end: math.MaxInt64, exclusive: exclusive}
 	return handleLocks.tryLock(f, want, func() (bool, error) { return true, nil })
+}
+
+// drop ends the locks that ended says have ended.
+func (t *lockTable) drop(ended func(byteLock) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.files = slices.DeleteFunc(t.files, func(f *lockedFile) bool {
+		f.locks = slices.DeleteFunc(f.locks, ended)
+		return len(f.locks) == 0
+	})
 }
 
 // closedHandle tells whether a lock's handle has been closed, which ends the lock. Nobody hears of

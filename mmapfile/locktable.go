@@ -98,16 +98,6 @@ func (t *lockTable) closeUnlocked(f *os.File) error {
 	return f.Close()
 }
 
-// drop ends the locks that ended says have ended.
-func (t *lockTable) drop(ended func(byteLock) bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.files = slices.DeleteFunc(t.files, func(f *lockedFile) bool {
-		f.locks = slices.DeleteFunc(f.locks, ended)
-		return len(f.locks) == 0
-	})
-}
-
 // find returns the entry of a file, or nil. The caller holds the mutex.
 func (t *lockTable) find(info os.FileInfo) *lockedFile {
 	i := slices.IndexFunc(t.files, func(f *lockedFile) bool { return os.SameFile(f.info, info) })

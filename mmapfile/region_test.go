@@ -3,8 +3,10 @@ package mmapfile_test
 import (
 	"bytes"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/foliokv/folio/internal/testdir"
@@ -94,6 +96,31 @@ func TestRegionRefreshShowsWrites(t *testing.T) {
 	}
 	if string(r.Bytes()) != "after  the write" {
 		t.Fatalf("%q", r.Bytes())
+	}
+}
+
+func TestRegionCached(t *testing.T) {
+	const size = 3 * 1 << 16
+	f := tempFile(t, make([]byte, size))
+	r, err := mmapfile.Reserve(f, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What was just written is in memory, where that can be told; see TestResident.
+	tells := runtime.GOOS == "linux" || runtime.GOOS == "darwin" || runtime.GOOS == "freebsd" || runtime.GOOS == "netbsd" || runtime.GOOS == "dragonfly"
+	for _, rng := range [][2]int64{{0, size}, {1, 1}, {size - 1, 1}, {70_000, 100_000}} {
+		if got := r.Cached(rng[0], rng[1]); got != tells {
+			t.Errorf("%d bytes from %d on: %v", rng[1], rng[0], got)
+		}
+	}
+	for _, rng := range [][2]int64{{-1, 2}, {0, 0}, {0, -1}, {0, size + 1}, {size, 1}, {1, math.MaxInt64}} {
+		if r.Cached(rng[0], rng[1]) {
+			t.Errorf("%d bytes from %d on are said to be in memory", rng[1], rng[0])
+		}
+	}
+	r.Close()
+	if r.Cached(0, 1) {
+		t.Error("a closed region is said to be in memory")
 	}
 }
 
