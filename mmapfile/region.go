@@ -65,8 +65,9 @@ func (r *Region) Refresh(off, n int64) error {
 }
 
 // Cached tells whether n bytes of the file from off on are in memory, so that reading them does
-// not wait for a device. It is a hint, good for the moment; it is false where the platform
-// cannot tell (Windows, OpenBSD, no maps), outside the region and after Close.
+// not wait for a device. It is a hint, good for the moment; it is true where regions are copies
+// in memory, false where the platform cannot tell (Windows, OpenBSD), outside the region and
+// after Close.
 func (r *Region) Cached(off, n int64) bool {
 	size := int64(len(r.bytes))
 	if off < 0 || n <= 0 || off >= size || n > size-off {
