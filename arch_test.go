@@ -268,13 +268,13 @@ var onlyIn = map[string][]string{
 	// a backup to its copy.
 	"encode": {"writeMeta", "writeClean", "create", "overrule", "WriteToContext"},
 	// What makes a state visible.
-	"publish": {"finishFlush", "commitDeferred", "latch"},
+	"publish": {"conclude", "commitDeferred", "latch"},
 	// What ends writing.
 	"latch": {"finishFlush", "latchPanic"},
 }
 
 // writers are the files that may write to the store's file.
-var writers = []string{"commit.go", "space.go", "db.go", "recover.go"}
+var writers = []string{"commit.go", "kept.go", "space.go", "db.go", "recover.go"}
 
 func TestArchWritePoints(t *testing.T) {
 	e := parseEngine(t)

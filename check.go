@@ -336,7 +336,7 @@ func (c *checker) read(r ref, at *place, level int) (page, uint64) {
 		return c.db.dirty.at(r.pgno).buf, mask48
 	}
 	p := c.buffer(level)
-	if err := c.db.fetch(r, p); err != nil {
+	if err := c.fetch(r, p); err != nil {
 		c.damage(err, at)
 		return nil, 0
 	}
@@ -359,8 +359,11 @@ func (c *checker) buffer(level int) page {
 }
 
 // fetch reads the page of r into p and returns why it is not sound enough to look into.
-func (db *DB) fetch(r ref, p page) error {
-	if err := readFull(db.file, p, int64(r.pgno)<<db.shift); err != nil {
+func (c *checker) fetch(r ref, p page) error {
+	db := c.db
+	if kept := c.tx.m.keptPage(r); kept != nil {
+		copy(p, kept)
+	} else if err := readFull(db.file, p, int64(r.pgno)<<db.shift); err != nil {
 		return corruptf(r.pgno, "cannot be read: %v", err)
 	}
 	if err := verifyPage(db.seed, r, p); err != nil {

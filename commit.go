@@ -255,8 +255,11 @@ type flush struct {
 	state *snapshot
 	meta  meta
 	slot  int
-	full  bool // the file's size changed
-	large bool // flush the pages before the meta
+	kept  []pageWrite // to be written before the meta
+	bytes int64       // written before it began
+	full  bool        // the file's size changed
+	large bool        // flush the pages before the meta
+	took  time.Duration
 	err   error
 }
 
@@ -265,20 +268,29 @@ type flush struct {
 func (db *DB) startFlush() *flush {
 	db.flushing = true
 	f := &flush{group: db.group, slot: 1 - db.slot}
-	f.err = db.seal(true)
-	if f.err != nil {
-		return f
+	if f.err = db.seal(true); f.err == nil {
+		f.err = db.take(f)
 	}
+	return f
+}
+
+// take notes in f what there is to flush.
+func (db *DB) take(f *flush) (err error) {
+	defer db.latchPanic(&err)
 	f.state = db.head
 	f.full, db.grew = db.grew, false
-	f.large = db.unflushed > flushFirst
-	db.unflushed = 0
+	f.bytes, db.unflushed = db.unflushed, 0
+	f.kept = db.keptInUse()
+	for _, w := range f.kept {
+		db.kept.flying.mark(run{w.pgno, 1})
+	}
+	f.large = f.bytes+int64(len(f.kept))<<db.shift > flushFirst
 	db.flight = f.state.txid
 	f.meta = db.metaOf(f.state, db.durable.txid)
 	if f.large {
 		f.meta.flags |= metaFlushed
 	}
-	return f
+	return nil
 }
 
 func (db *DB) metaOf(s *snapshot, base uint64) meta {
@@ -290,28 +302,23 @@ func (db *DB) metaOf(s *snapshot, base uint64) meta {
 
 // finishFlush makes the state durable, publishes it, and passes the lead on.
 func (db *DB) finishFlush(f *flush) {
-	failed := f.err == nil
-	begun := time.Now()
-	if f.err == nil {
-		f.err = db.writeMeta(f)
+	sealed, doubt := f.err == nil, false
+	if sealed {
+		doubt, f.err = db.bring(f)
 	}
-	took := time.Since(begun)
-	failed = failed && f.err != nil
 	db.mu.Lock()
 	switch {
-	case failed:
+	case !sealed: // and the group is undone
+	case f.err == nil:
+		f.err = db.conclude(f)
+	case !doubt:
+		db.putBack(f)
+	default:
 		db.latch(f.err)
 		db.commits -= f.group.size
 		db.rollbacks += f.group.size
-	case f.err == nil:
-		db.durable, db.slot, db.flight = f.state, f.slot, 0
-		db.cleanSlots = false
-		db.countFlush(f, took)
-		if f.state.txid > db.published.Load().txid {
-			db.publish(f.state)
-		}
-		db.cutTail()
 	}
+	db.kept.flying = pageSet{}
 	f.group.err = f.err
 	close(f.group.done)
 	if db.group.members > 0 && db.latched.Load() == nil {
@@ -329,23 +336,58 @@ func (db *DB) finishFlush(f *flush) {
 	}
 }
 
-// countFlush notes a flush for those who watch.
-func (db *DB) countFlush(f *flush, took time.Duration) {
-	db.flushes++
-	db.written.Meta++
-	db.flushTimes.add(took.Microseconds())
-	if took >= db.opts.SlowFlush {
-		db.events.add(EventSlowFlush{Took: took, Txid: int(f.state.txid)})
-	}
-}
-
-// writeMeta writes the meta of a flush and makes it durable with all before it.
-func (db *DB) writeMeta(f *flush) (err error) {
+// bring brings to the disk what was kept, and the meta. doubt tells whether an error leaves open
+// what is durable, or fails transactions that others were built upon: writing has to end then.
+func (db *DB) bring(f *flush) (doubt bool, err error) {
+	doubt = true
 	defer func() {
 		if r := recover(); r != nil {
 			err = db.internalError(r)
 		}
 	}()
+	if err := db.writeKept(f.kept); err != nil {
+		return f.group.size > 0, err
+	}
+	begun := time.Now()
+	err = db.writeMeta(f)
+	f.took = time.Since(begun)
+	return true, err
+}
+
+// conclude makes what was flushed the durable state, and publishes it.
+func (db *DB) conclude(f *flush) (err error) {
+	defer db.latchPanic(&err)
+	db.keptWritten(f.kept)
+	db.durable, db.slot, db.flight = f.state, f.slot, 0
+	db.cleanSlots = false
+	db.countFlush(f)
+	if f.state.txid > db.published.Load().txid {
+		db.publish(f.state)
+	}
+	db.cutTail()
+	return nil
+}
+
+// putBack takes back a flush that could not write what was kept. Nothing is doubtful by that: the
+// pages are in memory, nobody was promised more, and the next flush tries again.
+func (db *DB) putBack(f *flush) {
+	db.flight = 0
+	db.grew = db.grew || f.full
+	db.unflushed += f.bytes
+}
+
+// countFlush notes a flush for those who watch.
+func (db *DB) countFlush(f *flush) {
+	db.flushes++
+	db.written.Meta++
+	db.flushTimes.add(f.took.Microseconds())
+	if f.took >= db.opts.SlowFlush {
+		db.events.add(EventSlowFlush{Took: f.took, Txid: int(f.state.txid)})
+	}
+}
+
+// writeMeta writes the meta of a flush and makes it durable with all before it.
+func (db *DB) writeMeta(f *flush) error {
 	if f.large {
 		if err := syncFile(db.file, f.full); err != nil {
 			return fmt.Errorf("flushing pages: %w", err)
@@ -484,6 +526,7 @@ type sealer struct {
 	root  ref
 	order []sealedPage      // dirty pages, children before parents
 	small bool              // all pages are placed as one run
+	keeps bool              // the pages stay in memory
 	refs  []ref             // what they became, by index; pgno 0 for what was not sealed
 	image map[uint32]*undo  // pages as the group had them, which the open transaction changed
 	first map[uint32]*scope // and its scope that changed them first
@@ -542,6 +585,11 @@ func (s *sealer) page(pgno uint32) *dirtyPage {
 
 func (s *sealer) run(withLog bool) error {
 	s.collect(s.root, true)
+	if s.keeps = !withLog && s.db.keeps(len(s.order)); s.keeps {
+		if err := s.db.roomToKeep(len(s.order)); err != nil {
+			return err
+		}
+	}
 	if err := s.allocate(withLog); err != nil {
 		return err
 	}
@@ -554,6 +602,9 @@ func (s *sealer) run(withLog bool) error {
 		if err := s.writeLog(); err != nil {
 			return err
 		}
+	}
+	if s.keeps {
+		return s.keep()
 	}
 	return s.write()
 }
@@ -602,7 +653,7 @@ func (s *sealer) allocate(withLog bool) error {
 		n++ // for the log
 	}
 	if s.group.grows && n > 0 {
-		if err := s.db.ensureRoom(n, !withLog || n >= straightPages); err != nil {
+		if err := s.db.ensureRoom(n, !s.keeps && (!withLog || n >= straightPages)); err != nil {
 			return err
 		}
 	}
@@ -879,18 +930,8 @@ func (db *DB) activeRuns() int {
 // write writes the pages, adjacent ones together.
 func (s *sealer) write() error {
 	db := s.db
-	slices.SortFunc(s.out, func(a, b pageWrite) int { return int(a.pgno) - int(b.pgno) })
-	for i := 0; i < len(s.out); {
-		j := i + 1
-		bufs := [][]byte{s.out[i].buf}
-		for j < len(s.out) && s.out[j].pgno == s.out[j-1].pgno+1 {
-			bufs = append(bufs, s.out[j].buf)
-			j++
-		}
-		if err := db.writePages(s.out[i].pgno, bufs); err != nil {
-			return err
-		}
-		i = j
+	if err := eachRun(s.out, db.writePages); err != nil {
+		return err
 	}
 	return db.fitFile()
 }
@@ -953,7 +994,9 @@ func (s *sealer) settle(needed []uint64) {
 		db.groups.add(int64(g.size))
 	}
 	for _, w := range s.out {
-		db.m.setVerified(w.pgno)
+		if !s.keeps {
+			db.m.setVerified(w.pgno)
+		}
 	}
 	txid := max(g.last, db.head.txid)
 	db.alloc.retire(g.freed, g.last, needed)

@@ -48,6 +48,7 @@ type writer struct {
 	retired []retiredMapping
 	alloc   *allocator
 	dirty   dirtyTable
+	kept    keptPages
 	root    ref       // of the newest finished transaction
 	head    *snapshot // the newest sealed state
 	durable *snapshot
@@ -67,7 +68,7 @@ type writer struct {
 	size       int64 // of the file, as far as it was written
 	grew       bool  // since the last flush
 	full       bool  // the last attempt to grow the file failed
-	unflushed  int64 // bytes written since the last flush
+	unflushed  int64 // bytes written to the file since the last flush
 	cleanSlots bool  // both slots hold the clean meta of durable
 	flushing   bool
 	changed    chan struct{} // closed when something a waiter waits for may have happened
@@ -447,13 +448,13 @@ func (db *DB) scheduleFlush() (over bool) {
 	if db.closing || db.head.txid == db.durable.txid {
 		return false // the commit failed, and its group was undone
 	}
-	if db.opts.FlushBytes > 0 && db.unflushed >= db.opts.FlushBytes {
+	if waiting := db.waitingBytes(); db.opts.FlushBytes > 0 && waiting >= db.opts.FlushBytes {
 		if !db.flushing {
 			f := db.startFlush()
 			go db.finishFlush(f)
 			return false
 		}
-		over = db.unflushed >= 2*db.opts.FlushBytes
+		over = waiting >= 2*db.opts.FlushBytes
 	}
 	if db.opts.FlushInterval > 0 && !db.armed {
 		db.armed = true

@@ -148,10 +148,11 @@ type allocator struct {
 	nurse    uint32                  // sweep of the nursery
 	turn     int                     // the end of a run of it that was used last for a small group
 	spans    []run                   // scratch space
+	released func(run)               // is told of what waited, or would have, and is free
 }
 
 func newAllocator(hwm, maxPages uint32) *allocator {
-	return &allocator{pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages}
+	return &allocator{pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages, released: func(run) {}}
 }
 
 // around returns the file outside the nursery, from the sweep to the end and from the start to
@@ -412,6 +413,7 @@ func (a *allocator) wait(p pendingRun, needed []uint64) {
 	i, _ := slices.BinarySearch(needed, p.freed)
 	if i == 0 || needed[i-1] < p.birth {
 		a.free.add(p.run)
+		a.released(p.run)
 		return
 	}
 	a.pending[needed[i-1]] = append(a.pending[needed[i-1]], p)

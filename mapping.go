@@ -20,6 +20,7 @@ type mapping struct {
 	shift    uint // log2 of the page size
 	pages    uint32
 	verified []atomic.Uint64
+	kept     []atomic.Pointer[keptChunk] // pages that are not in the file yet, see kept.go
 }
 
 func newMapping(m backing.Map, shift uint) *mapping {
@@ -28,13 +29,17 @@ func newMapping(m backing.Map, shift uint) *mapping {
 	return &mapping{
 		m: m, data: data, shift: shift, pages: uint32(pages),
 		verified: make([]atomic.Uint64, (pages+63)/64),
+		kept:     make([]atomic.Pointer[keptChunk], (pages+keptChunkPages-1)/keptChunkPages),
 	}
 }
 
-// inherit copies what o knows to be verified.
+// inherit copies what o knows to be verified, and finds what o keeps.
 func (m *mapping) inherit(o *mapping) {
 	for i := range min(len(m.verified), len(o.verified)) {
 		m.verified[i].Store(o.verified[i].Load())
+	}
+	for i := range min(len(m.kept), len(o.kept)) {
+		m.kept[i].Store(o.kept[i].Load())
 	}
 }
 
@@ -43,6 +48,8 @@ func (m *mapping) isVerified(pgno uint32) bool {
 }
 
 func (m *mapping) setVerified(pgno uint32) { m.verified[pgno>>6].Or(1 << (pgno & 63)) }
+
+func (m *mapping) clearVerified(pgno uint32) { m.verified[pgno>>6].And(^(1 << (pgno & 63))) }
 
 func (m *mapping) forget() {
 	for i := range m.verified {
@@ -77,6 +84,43 @@ func (m *mapping) pageOf(addr uintptr) (uint32, bool) {
 		return 0, false
 	}
 	return uint32((addr - base) >> m.shift), true
+}
+
+const keptChunkPages = 512
+
+// A keptChunk is where adjacent pages are found that are kept. Mappings share it.
+type keptChunk [keptChunkPages]atomic.Pointer[page]
+
+// keptAt returns what is kept of a page, nil if nothing is.
+func (m *mapping) keptAt(pgno uint32) *page {
+	if c := m.kept[pgno/keptChunkPages].Load(); c != nil {
+		return c[pgno%keptChunkPages].Load()
+	}
+	return nil
+}
+
+// keptPage returns the page of r if it is kept.
+func (m *mapping) keptPage(r ref) page {
+	if p := m.keptAt(r.pgno); p != nil && p.birth() == r.birth {
+		return *p
+	}
+	return nil
+}
+
+// keep makes p what is read as a page.
+func (m *mapping) keep(pgno uint32, p page) {
+	c := m.kept[pgno/keptChunkPages].Load()
+	if c == nil {
+		c = new(keptChunk)
+		m.kept[pgno/keptChunkPages].Store(c)
+	}
+	m.clearVerified(pgno)
+	c[pgno%keptChunkPages].Store(&p)
+}
+
+// forgetKept makes a kept page one that is read from the file.
+func (m *mapping) forgetKept(pgno uint32) {
+	m.kept[pgno/keptChunkPages].Load()[pgno%keptChunkPages].Store(nil)
 }
 
 // A snapshot is an immutable committed state.

@@ -49,14 +49,15 @@ type Options struct {
 	// DefaultFlushInterval. Negative: only DB.Sync, DB.WaitDurable, Close and FlushBytes flush.
 	FlushInterval time.Duration
 
-	// FlushBytes begins the flush of Deferred commits as soon as this many bytes were written
-	// since the last, by default DefaultFlushBytes; negative: no such bound. It bounds what
+	// FlushBytes begins the flush of Deferred commits as soon as this many bytes wait for it, by default DefaultFlushBytes; negative: no such bound. It bounds what
 	// opening after a crash has to verify.
 	FlushBytes int64
 
 	// DirtyLimit is about how many bytes of changed pages a transaction keeps in memory, by
 	// default DefaultDirtyLimit. Past it, pages that it has not touched lately are written
-	// early, to free places of the file, and read back if needed again.
+	// early, to free places of the file, and read back if needed again. As much again may be
+	// taken by what Deferred transactions changed until it is flushed, and once more while a
+	// flush is under way.
 	DirtyLimit int64
 
 	// Verify says when the checksum of a page is compared, by default VerifyOnce.

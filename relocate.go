@@ -85,7 +85,7 @@ func (s *sealer) movable(ms []move, most int) []move {
 		}
 		m.from = m.parent.ref(m.slot)
 		at := run{m.from.pgno, 1}
-		if s.db.alloc.inside(at) {
+		if s.db.alloc.inside(at) || s.db.kept.all.holds(at) {
 			continue
 		}
 		if m.from.birth > s.group.last || !s.db.inUse.holds(at) || moving.overlaps(at) {

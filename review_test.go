@@ -232,7 +232,7 @@ func TestWaitDurableForWhatFailed(t *testing.T) {
 // durable state anew would free the free log that its meta needs.
 func TestNothingToFlushAfterFailedSeal(t *testing.T) {
 	f := simfile.New(simfile.Options{})
-	db := openSim(t, f, &Options{Durability: Deferred, FlushInterval: -1, FlushBytes: 64 << 10})
+	db := openSim(t, f, &Options{Durability: Deferred, FlushInterval: -1, FlushBytes: 64 << 10, DirtyLimit: 1}) // so that commits write
 	ok(t, db.Update(put("a", make([]byte, 9000))))
 	ok(t, db.Update(put("a", make([]byte, 9000))))
 	ok(t, db.Sync())
@@ -915,7 +915,8 @@ func TestEventHandlerWait(t *testing.T) {
 // A panickyFile panics in the operation that is chosen.
 type panickyFile struct {
 	*simfile.File
-	in atomic.Value // the operation
+	in    atomic.Value // the operation
+	while int          // calls of WriteVec while one is chosen
 }
 
 func (f *panickyFile) may(op string) {
@@ -925,7 +926,13 @@ func (f *panickyFile) may(op string) {
 }
 
 func (f *panickyFile) WriteVec(bufs [][]byte, off int64) (int, error) {
+	if f.in.Load() != "none" {
+		f.while++
+	}
 	f.may("write")
+	if f.while == 2 {
+		f.may("write kept") // after the free log
+	}
 	return f.File.WriteVec(bufs, off)
 }
 
@@ -950,8 +957,11 @@ func TestPanicInCommitLatches(t *testing.T) {
 	if invariants {
 		t.Skip("with invariants it is a panic")
 	}
-	for _, op := range []string{"write", "write meta", "sync"} {
+	for _, op := range []string{"write", "write kept", "write meta", "sync"} {
 		for _, d := range []Durability{Durable, Deferred} {
+			if op == "write kept" && d == Durable {
+				continue
+			}
 			f := &panickyFile{File: simfile.New(simfile.Options{})}
 			f.in.Store("none")
 			db := openSim(t, f, &Options{Durability: d, FlushInterval: -1})

@@ -24,6 +24,7 @@ type Stats struct {
 	FreeLogPageN int   // pages of the list of free pages
 	FreePageN    int   // pages free for use
 	PendingPageN int   // pages that will be free when no reader or flush needs them
+	KeptPageN    int   // pages of Deferred transactions that are in memory until the next flush
 	FileSize     int64 // bytes
 
 	BytesWritten int64      // bytes written to the file: all of Written
@@ -129,6 +130,7 @@ func (db *DB) Stats() Stats {
 	s.SealN, s.FlushN, s.GroupSize, s.FlushTime = db.seals, db.flushes, db.groups, db.flushTimes
 	s.PageN, s.FreeLogPageN = int(db.alloc.hwm), len(db.log.chain)
 	s.FreePageN, s.PendingPageN = int(db.alloc.free.pages), int(db.alloc.waiting)
+	s.KeptPageN = int(db.kept.all.pages)
 	s.DataPageN = s.PageN - metaPages - s.FreeLogPageN - s.FreePageN - s.PendingPageN
 	s.FileSize, s.BytesWritten, s.Written = db.size, db.written.sum()<<db.shift, db.written
 	s.Txid, s.DurableTxid = int(db.head.txid), int(db.durable.txid)

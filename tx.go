@@ -249,7 +249,9 @@ func (tx *Tx) load(r ref, level int) (page, error) {
 	}
 	p := tx.m.page(r.pgno)
 	if !tx.m.isVerified(r.pgno) || tx.db.opts.Verify == VerifyAlways {
-		if err := tx.verify(r, p); err != nil {
+		if kept := tx.m.keptPage(r); kept != nil {
+			p = kept
+		} else if err := tx.verify(r, p); err != nil {
 			return nil, err
 		}
 	}

@@ -52,6 +52,7 @@ func NewCollector(db *folio.DB, labels prometheus.Labels) prometheus.Collector {
 	add(pages, gauge, func(s *folio.Stats) float64 { return float64(s.FreeLogPageN) }, "free_log")
 	add(pages, gauge, func(s *folio.Stats) float64 { return float64(s.FreePageN) }, "free")
 	add(pages, gauge, func(s *folio.Stats) float64 { return float64(s.PendingPageN) }, "pending")
+	add(desc("kept_pages", "Pages of Deferred transactions in memory until the next flush."), gauge, func(s *folio.Stats) float64 { return float64(s.KeptPageN) })
 	add(desc("page_size_bytes", "Bytes of a page."), gauge, func(*folio.Stats) float64 { return float64(db.Info().PageSize) })
 	add(desc("file_size_bytes", "Length of the file."), gauge, func(s *folio.Stats) float64 { return float64(s.FileSize) })
 

@@ -219,5 +219,6 @@ func topFacts(before, now *sample) []fact {
 		fact{"pages", s.PageN},
 		fact{"free_pages", s.FreePageN},
 		fact{"pending_pages", s.PendingPageN},
+		fact{"kept_pages", s.KeptPageN},
 		fact{"file_size", size(s.FileSize)})
 }

@@ -113,7 +113,7 @@ var mutations = []mutation{
 		return s.db.fitFile()
 	}
 	return s.write()
-`}, {"commit.go", "		f.err = db.writeMeta(f)\n", `		f.err = db.writeMeta(f)
+`}, {"commit.go", "	err = db.writeMeta(f)\n", `	err = db.writeMeta(f)
 		for _, w := range db.late {
 			db.file.WriteAt(w.buf, int64(w.pgno)<<db.shift)
 		}
@@ -129,7 +129,7 @@ var mutations = []mutation{
 		[]edit{{"commit.go", "		db.latch(f.err)\n", "		db.flight = 0\n"}},
 		"./fuzz", "TestFailedFlushLatches", nil},
 	{"MetaWriteFailureGoesOn", "a failed write of a meta does not end writing",
-		[]edit{{"commit.go", "failed = failed && f.err != nil", `failed = failed && f.err != nil && f.err.Error()[:7] != "writing"`}},
+		[]edit{{"commit.go", "	case f.err == nil:\n", "	case f.err == nil || f.err.Error()[:12] == \"writing meta\":\n"}},
 		"./fuzz", "TestFault", nil},
 	{"NewerReadersGoOn", "after a failed flush readers of newer states go on",
 		[]edit{{"commit.go", "return tx.writable || tx.snap.txid > l.durable", "return tx.writable"}},
@@ -194,6 +194,26 @@ var mutations = []mutation{
 	{"MovedUnverified", "a page is moved without a look at its checksum",
 		[]edit{{"relocate.go", "err == nil && verifyPage(db.seed, m.from, m.buf) == nil", "err == nil"}},
 		".", "TestDamagedPagesStay", nil},
+
+	// Keeping.
+	{"KeptNotWritten", "a meta is written without the pages that were kept in memory",
+		[]edit{{"commit.go", "db.writeKept(f.kept)", "db.writeKept(nil)"}},
+		"./fuzz", "TestCrash", nil},
+	{"KeptReused", "a page that was replaced is forgotten though a reader needs it",
+		[]edit{{"freelist.go", "	a.pending[needed[i-1]] = append(", "	a.released(p.run)\n	a.pending[needed[i-1]] = append("}},
+		".", "TestReadersOfKeptPages", nil},
+	{"KeptStillVerified", "a page that is kept stays marked as verified",
+		[]edit{{"mapping.go", "	m.clearVerified(pgno)\n", ""}},
+		".", "TestReadersOfKeptPages", nil},
+	{"KeptNotCopied", "a copy takes from the file what is kept in memory",
+		[]edit{{"backup.go", "for _, k := range kept {", "for _, k := range kept[:0] {"}},
+		".", "TestCopiesOfKeptPages", nil},
+	{"KeptWithoutRoom", "nobody looks whether the file has room for what is kept",
+		[]edit{{"commit.go", "!s.keeps && (!withLog || n >= straightPages)", "!withLog || n >= straightPages"}},
+		".", "TestKeptPagesHaveBlocks", nil},
+	{"KeptFailureForgotten", "a Durable transaction's group goes on when kept pages could not be written",
+		[]edit{{"commit.go", "return f.group.size > 0, err", "return false, err"}},
+		".", "TestFailedFlushOfKeptPagesWithADurableTransaction", nil},
 
 	// Content.
 	{"PageSumIgnored", "the checksum of a page is not compared",

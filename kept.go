@@ -1,0 +1,160 @@
+package folio
+
+import (
+	"fmt"
+	"slices"
+)
+
+// This file is pages that are sealed but not in the file yet. What a Deferred commit seals stays
+// in memory until the next flush: most of it is replaced before that, and is never written. What
+// must hold:
+//
+//   - A kept page has its number, and is found by it, but is not marked as verified: so whoever
+//     reads the mapping does not take what the file has in its place.
+//   - It is forgotten when no needed state has it any more, or when it was written and marked as
+//     verified: in this order, so that a reader who does not find it finds it in the file.
+//   - A meta goes to the file only when every kept page that its state refers to is there.
+//   - The file has blocks for it when the commit that keeps it returns, so that a full disk is an
+//     error of that commit and not of the flush.
+
+// A keptPages is the pages that are kept.
+type keptPages struct {
+	all    pageSet
+	flying pageSet // those that a flush is writing, without the mutex
+}
+
+// keeps tells whether a seal of n pages that no flush follows keeps them in memory. A large one
+// goes to the file at once, by way of its end, as one that was too large for memory does.
+func (db *DB) keeps(n int) bool {
+	return db.onDisk && int64(n)<<db.shift <= db.opts.DirtyLimit/4
+}
+
+// roomToKeep sees to it that n more pages can be kept within Options.DirtyLimit, apart from those
+// that a flush is writing.
+func (db *DB) roomToKeep(n int) error {
+	k := &db.kept
+	if int64(k.all.pages-k.flying.pages+uint64(n))<<db.shift <= db.opts.DirtyLimit {
+		return nil
+	}
+	pages := db.keptInUse()
+	if err := db.writeKept(pages); err != nil {
+		return err
+	}
+	db.unflushed += int64(len(pages)) << db.shift
+	db.keptWritten(pages)
+	return nil
+}
+
+// keep keeps the pages of the seal instead of writing them.
+func (s *sealer) keep() error {
+	db := s.db
+	if err := db.fitFile(); err != nil {
+		return err
+	}
+	for _, w := range s.out {
+		db.m.keep(w.pgno, w.buf)
+		db.kept.all.mark(run{w.pgno, 1})
+	}
+	for _, p := range s.order {
+		db.dirty.at(p.pgno).buf = nil // it has another owner now
+	}
+	return nil
+}
+
+// keptInUse returns the kept pages that the newest sealed state refers to, in order, except those
+// that a flush is writing. The others are wanted by readers at most.
+func (db *DB) keptInUse() []pageWrite {
+	k := &db.kept
+	pages := make([]pageWrite, 0, k.all.pages-k.flying.pages)
+	for _, r := range k.all.runs() {
+		for at := r.start; at < r.end(); at++ {
+			if one := (run{at, 1}); db.inUse.holds(one) && !k.flying.holds(one) {
+				pages = append(pages, pageWrite{at, *db.m.keptAt(at)})
+			}
+		}
+	}
+	return pages
+}
+
+// writeKept writes kept pages to the file. It needs no mutex as long as the pages are needed.
+func (db *DB) writeKept(pages []pageWrite) error {
+	return eachRun(pages, func(pgno uint32, bufs [][]byte) error {
+		if _, err := db.file.WriteVec(bufs, int64(pgno)<<db.shift); err != nil {
+			return fmt.Errorf("writing pages from %d: %w", pgno, err)
+		}
+		return nil
+	})
+}
+
+// keptWritten lets the file stand for pages that were written to it. Where the mapping does not
+// show what was written they stay in memory.
+func (db *DB) keptWritten(pages []pageWrite) {
+	_ = eachRun(pages, func(pgno uint32, bufs [][]byte) error {
+		if err := db.m.m.Refresh(int64(pgno)<<db.shift, int64(len(bufs))<<db.shift); err != nil {
+			db.opts.Logger.Warn("folio: refreshing", "path", db.name, "err", err)
+			return nil
+		}
+		for i, b := range bufs {
+			at := pgno + uint32(i)
+			db.written.add(b)
+			db.m.setVerified(at)
+			db.m.forgetKept(at)
+			db.kept.all.remove(run{at, 1})
+		}
+		return nil
+	})
+}
+
+// dropKept forgets the kept pages of r, which no needed state has.
+func (db *DB) dropKept(r run) {
+	for {
+		one, ok := db.kept.all.next(r.start, r.end())
+		if !ok {
+			return
+		}
+		for at := one.start; at < one.end(); at++ {
+			db.dirty.recycle(dirtyPage{buf: *db.m.keptAt(at)})
+			db.m.forgetKept(at)
+		}
+		db.kept.all.remove(one)
+		r = run{one.end(), r.end() - one.end()}
+	}
+}
+
+// waitingBytes is how much a crash now could lose.
+func (db *DB) waitingBytes() int64 {
+	return db.unflushed + int64(db.kept.all.pages-db.kept.flying.pages)<<db.shift
+}
+
+// keptIn returns the kept pages among n from pgno on.
+func (m *mapping) keptIn(pgno, n uint32) []pageWrite {
+	var pages []pageWrite
+	for at := pgno; at < pgno+n; at++ {
+		if m.kept[at/keptChunkPages].Load() == nil {
+			at |= keptChunkPages - 1
+			continue
+		}
+		if p := m.keptAt(at); p != nil {
+			pages = append(pages, pageWrite{at, *p})
+		}
+	}
+	return pages
+}
+
+// eachRun calls fn for each run of adjacent pages, which it brings into order.
+func eachRun(pages []pageWrite, fn func(pgno uint32, bufs [][]byte) error) error {
+	slices.SortFunc(pages, func(a, b pageWrite) int { return int(a.pgno) - int(b.pgno) })
+	for i := 0; i < len(pages); {
+		j := i + 1
+		bufs := [][]byte{pages[i].buf}
+		for j < len(pages) && pages[j].pgno == pages[j-1].pgno+1 {
+			bufs = append(bufs, pages[j].buf)
+			j++
+		}
+		if err := fn(pages[i].pgno, bufs); err != nil {
+			return err
+		}
+		i = j
+	}
+	return nil
+}
