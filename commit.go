@@ -615,8 +615,11 @@ func (s *sealer) collect(r ref, root bool) {
 		return
 	}
 	d := s.page(r.pgno)
-	below := d.buf.level() == 0
-	forDirtyRefs(d, func(b []byte) { s.collect(getRef(b), below) })
+	if d.leaf && !d.buckets { // most pages: a look at them here would be a miss of the processor's caches each
+		s.order = append(s.order, sealedPage{r.pgno, root})
+		return
+	}
+	forDirtyRefs(d, func(b []byte) { s.collect(getRef(b), d.leaf) })
 	s.order = append(s.order, sealedPage{r.pgno, root})
 }
 
@@ -624,7 +627,7 @@ func (s *sealer) collect(r ref, root bool) {
 func forDirtyRefs(d *dirtyPage, fn func(b []byte)) {
 	p := d.buf
 	switch {
-	case p.level() > 0:
+	case !d.leaf:
 		for i := range p.count() {
 			if off := p.cellOff(i); le.Uint32(p[off:])&dirtyBit != 0 {
 				fn(p[off : off+refSize])
@@ -715,11 +718,11 @@ func (s *sealer) allocateFor(n uint32, how placing, next *func() uint32) error {
 // above the leaves.
 func (s *sealer) shortLived(p sealedPage) bool {
 	d := s.page(p.pgno)
-	switch level := d.buf.level(); {
-	case level == 0:
+	switch {
+	case d.leaf:
 		return d.buckets
 	case s.small:
-		return level > 1 || p.root
+		return d.buf.level() > 1 || p.root
 	}
 	return true
 }

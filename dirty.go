@@ -16,6 +16,7 @@ type dirtyPage struct {
 	scope   uint64 // serial of the scope that owns buf; 0: finished transactions of the group
 	copied  bool   // that scope has an image of the page from before it owned it
 	exposed bool   // a slice of buf was handed out
+	leaf    bool
 	buckets bool   // a leaf that may hold the roots of dirty buckets
 	touched uint32 // when it was last made writable
 }
@@ -68,7 +69,7 @@ func (t *dirtyTable) add(buf page, s *scope) uint32 {
 		s.created = append(s.created, i)
 	}
 	t.clock++
-	t.pages[i] = dirtyPage{buf: buf, scope: s.serial, touched: t.clock}
+	t.pages[i] = dirtyPage{buf: buf, scope: s.serial, leaf: buf.level() == 0, touched: t.clock}
 	t.live++
 	return i | dirtyBit
 }

@@ -42,7 +42,7 @@ func (s *sealer) relocate(n uint32) {
 	refs := 0
 	var branches []page
 	for _, p := range s.order {
-		if d := db.dirty.at(p.pgno); s.image[p.pgno&^dirtyBit] == nil && d.buf.level() > 0 {
+		if d := db.dirty.at(p.pgno); s.image[p.pgno&^dirtyBit] == nil && !d.leaf {
 			branches = append(branches, d.buf)
 			refs += d.buf.count()
 		}

@@ -144,6 +144,44 @@ func (b *Bucket) dirtyRoot() error {
 	return nil
 }
 
+// A tail is the way to the last leaf of a bucket, where the last insert went: what comes behind it
+// needs no search. The way is as it was as long as the bucket and the scope are.
+type tail struct {
+	bucket  *Bucket
+	changes uint64 // of the bucket
+	serial  uint64 // of the scope, which owns the pages
+	path    []step
+}
+
+// behindTail returns the way to the bucket's last leaf and the leaf, writable, if key comes behind
+// all that is there and that is known without a search; else nil.
+func (b *Bucket) behindTail(key []byte) ([]step, page) {
+	tx := b.tx
+	t := &tx.w.tail
+	if t.bucket != b || t.changes != b.changes || t.serial != tx.w.scope().serial {
+		return nil, nil
+	}
+	p := tx.db.dirty.at(t.path[len(t.path)-1].pgno).buf
+	if after, err := p.afterLast(key, tx); !after || err != nil {
+		return nil, nil
+	}
+	b.touch()
+	b.changes++
+	t.changes = b.changes
+	return t.path, p
+}
+
+// noteTail notes whether what was inserted in slot i at the end of path is the last of the bucket.
+func (b *Bucket) noteTail(path []step, i int) {
+	tx := b.tx
+	t := &tx.w.tail
+	t.bucket = nil
+	if n := tx.db.dirty.at(path[len(path)-1].pgno).buf.count(); i == n-1 && tx.onEdge(path, i, n) == 1 {
+		t.bucket, t.changes, t.serial = b, b.changes, tx.w.scope().serial
+		t.path = append(t.path[:0], path...)
+	}
+}
+
 // addCounts adds d to the counts on the way to the leaf at the end of path.
 func (b *Bucket) addCounts(path []step, d int64) {
 	for _, s := range path[:len(path)-1] {
@@ -155,7 +193,10 @@ func (b *Bucket) addCounts(path []step, d int64) {
 // putCell stores a payload under key. A key stays a bucket or none: else it returns
 // ErrIncompatibleValue.
 func (b *Bucket) putCell(key []byte, flags byte, payload []byte) error {
-	tx := b.tx
+	path, p := b.behindTail(key)
+	if p != nil {
+		return b.insertCell(path, p.count(), key, flags, payload)
+	}
 	path, p, err := b.descend(key)
 	if err != nil {
 		return err
@@ -168,6 +209,12 @@ func (b *Bucket) putCell(key []byte, flags byte, payload []byte) error {
 	if found {
 		return b.replaceCell(path, p, i, flags, payload)
 	}
+	return b.insertCell(path, i, key, flags, payload)
+}
+
+// insertCell stores a payload under a new key, in slot i of the leaf at the end of path.
+func (b *Bucket) insertCell(path []step, i int, key []byte, flags byte, payload []byte) error {
+	tx := b.tx
 	sk, err := tx.storeKey(key)
 	if err != nil {
 		b.shrunk = true // an empty tree has got an empty leaf
@@ -182,6 +229,9 @@ func (b *Bucket) putCell(key []byte, flags byte, payload []byte) error {
 			tx.freeExtent(sk.ext)
 		}
 		return err
+	}
+	if b.atEnd {
+		b.noteTail(path, i)
 	}
 	return nil
 }
@@ -239,6 +289,9 @@ func (b *Bucket) place(path []step, i int, c cell, over bool) error {
 		return nil
 	}
 	n := p.count()
+	if !over && i == n && headerSize+p.used()+c.size() > len(p) && tx.onEdge(path, i, n+1) == 1 {
+		return b.extend(path, p, c)
+	}
 	rest := i
 	if over {
 		rest++
@@ -253,7 +306,7 @@ func (b *Bucket) place(path []step, i int, c cell, over bool) error {
 	}
 	edge := tx.onEdge(path, i, len(cells))
 	if edge == 0 && p.level() == 0 {
-		if done, err := b.share(path, cells); done || err != nil {
+		if done, err := b.splitWithNeighbour(path, cells); done || err != nil {
 			return err
 		}
 	}
@@ -264,42 +317,32 @@ func (b *Bucket) place(path []step, i int, c cell, over bool) error {
 // leaves room for some more inserts before they have to share again.
 const shareFill = 97
 
-// share parts the cells that do not fit into the leaf at the end of path evenly between it
-// and the emptier of its neighbours, if the two have room. It fills pages better than
-// splitting at once (the idea is that of Knuth's B*-trees).
-func (b *Bucket) share(path []step, cells []cell) (bool, error) {
+// splitWithNeighbour parts the cells that do not fit into the leaf at the end of path, and those
+// of the emptier of its neighbours, evenly between the two if they have room, else between them
+// and a new page. It fills pages better than splitting one (the idea is that of Knuth's
+// B*-trees). It tells whether it did.
+func (b *Bucket) splitWithNeighbour(path []step, cells []cell) (bool, error) {
 	tx := b.tx
 	last := len(path) - 1
 	if last == 0 {
 		return false, nil
 	}
-	up, slot := path[last-1], path[last-1].slot
-	parent := tx.db.dirty.at(up.pgno).buf
-	sibling := -1
-	room := 2*(tx.db.pageSize-headerSize)*shareFill/100 - cellsSize(cells)
-	for _, s := range []int{slot - 1, slot + 1} {
-		if s < 0 || s >= parent.count() {
-			continue
-		}
-		p, err := tx.child(parent, s)
-		if err != nil {
-			return false, err
-		}
-		if p.used() <= room {
-			sibling, room = s, p.used()
-		}
-	}
-	if sibling < 0 {
-		return false, nil
-	}
-	p, err := tx.child(parent, sibling)
-	if err != nil {
+	slot := path[last-1].slot
+	parent := tx.db.dirty.at(path[last-1].pgno).buf
+	sibling, p, err := b.emptierNeighbour(parent, slot)
+	if p == nil {
 		return false, err
 	}
+	parts := 2
+	if cellsSize(cells)+p.used() > 2*(tx.db.pageSize-headerSize)*shareFill/100 {
+		parts = 3
+	}
 	all := tx.besides(cells, p, sibling < slot)
-	m := splitPoint(all, 0, 0)
-	if !spaceFor(tx.db.pageSize, all[:m]) || !spaceFor(tx.db.pageSize, all[m:]) {
-		return false, nil
+	ends := partPoints(all, parts)
+	for i, from := range ends[:parts] {
+		if !spaceFor(tx.db.pageSize, all[from:ends[i+1]]) {
+			return false, nil
+		}
 	}
 	r, p, err := tx.writablePage(parent.ref(sibling), 0)
 	if err != nil {
@@ -312,7 +355,45 @@ func (b *Bucket) share(path []step, cells []cell) (bool, error) {
 	if sibling < slot {
 		left, right = right, left
 	}
-	return true, b.partBetween(path[:last], min(slot, sibling), left, right, all, m)
+	return true, b.part(path[:last], min(slot, sibling), [2]uint32{left, right}, all, ends[1:parts])
+}
+
+// emptierNeighbour returns the slot of the emptier one of the leaves beside the one in slot, and
+// its page; nil if there is none.
+func (b *Bucket) emptierNeighbour(parent page, slot int) (sibling int, p page, err error) {
+	for _, s := range [2]int{slot - 1, slot + 1} {
+		if s < 0 || s >= parent.count() {
+			continue
+		}
+		c, err := b.tx.child(parent, s)
+		if err != nil {
+			return 0, nil, err
+		}
+		if p == nil || c.used() < p.used() {
+			sibling, p = s, c
+		}
+	}
+	return sibling, p, nil
+}
+
+// partPoints returns where two or three parts of the cells begin, none of which is empty, that
+// have about as many bytes each; then how many cells there are.
+func partPoints(cells []cell, parts int) (ends [4]int) {
+	if parts == 2 {
+		return [4]int{0, splitPoint(cells, 0, 0), len(cells)}
+	}
+	size, sum, k := cellsSize(cells), 0, 1
+	for i, c := range cells {
+		if i > ends[k-1] && (sum+c.size()/2 >= size*k/parts || len(cells)-i == parts-k) {
+			ends[k] = i
+			if k++; k == parts {
+				break
+			}
+		}
+		sum += c.size()
+	}
+	ends[parts] = len(cells)
+	return ends
 }
 
 // besides returns cells and those of a neighbour in order.
@@ -327,33 +408,90 @@ func (tx *Tx) besides(cells []cell, p page, before bool) []cell {
 	return all
 }
 
-// partBetween gives the neighbours left and right, in slots i and i+1 of the branch at the end
-// of path, these cells, the first m to the left one.
-func (b *Bucket) partBetween(path []step, i int, left, right uint32, cells []cell, m int) error {
+// part gives these cells to two neighbours, in slots i and i+1 of the branch at the end of path,
+// and where there are two points to a new page behind them. at are the points where the second
+// part begins, and the third.
+func (b *Bucket) part(path []step, i int, pages [2]uint32, cells []cell, at []int) error {
 	tx := b.tx
-	sep, err := tx.separator(0, cells[m-1], cells[m])
+	seps, err := tx.separators(cells, at)
 	if err != nil {
 		return err
 	}
 	bufs := [2]page{tx.db.dirty.newBuffer(), tx.db.dirty.newBuffer()}
-	bufs[0].fill(0, cells[:m])
-	bufs[1].fill(0, cells[m:])
-	tx.refill(left, bufs[0], cells[:m])
-	tx.refill(right, bufs[1], cells[m:])
+	parts := [3][]cell{cells[:at[0]], cells[at[0]:]}
+	if len(at) == 2 {
+		parts[1], parts[2] = cells[at[0]:at[1]], cells[at[1]:]
+	}
+	for k, buf := range bufs {
+		buf.fill(0, parts[k])
+	}
+	up := make([]cell, 0, 2)
+	add := func(pgno uint32, k int) {
+		body := appendBranchCell(nil, ref{pgno: pgno, count: uint64(len(parts[k]))}, seps[k-1])
+		up = append(up, cell{seps[k-1].bytes, seps[k-1].klen(), body})
+	}
+	add(pages[1], 1)
+	if len(at) == 2 {
+		add(tx.newPage(0, parts[2]), 2)
+	}
+	for k, buf := range bufs {
+		tx.refill(pages[k], buf, parts[k])
+	}
 	parent := tx.db.dirty.at(path[len(path)-1].pgno).buf
-	b.tx.freeLongKey(parent, i+1)
-	parent.remove(i+1, i+2)
-	parent.setRef(i, ref{pgno: left, count: uint64(m)})
-	body := appendBranchCell(nil, ref{pgno: right, count: uint64(len(cells) - m)}, sep)
-	return b.place(path, i+1, cell{sep.bytes, sep.klen(), body}, false)
+	tx.freeLongKey(parent, i+1)
+	parent.setRef(i, ref{pgno: pages[0], count: uint64(len(parts[0]))})
+	if len(up) == 1 {
+		parent.remove(i+1, i+2)
+		return b.place(path, i+1, up[0], false)
+	}
+	return b.replaceSlot(path, i+1, up)
+}
+
+// separators returns the separators of leaves that begin with the cells at these points.
+func (tx *Tx) separators(cells []cell, at []int) (seps [2]storedKey, err error) {
+	for k, m := range at {
+		if seps[k], err = tx.separator(0, cells[m-1], cells[m]); err != nil {
+			if k > 0 && seps[0].long {
+				tx.freeExtent(seps[0].ext)
+			}
+			return seps, err
+		}
+	}
+	return seps, nil
+}
+
+// replaceSlot puts these cells into the branch at the end of path instead of slot i, and splits
+// it if it must.
+func (b *Bucket) replaceSlot(path []step, i int, with []cell) error {
+	tx := b.tx
+	at := path[len(path)-1].pgno
+	p := tx.db.dirty.at(at).buf
+	cells := append(p.appendCells(tx.db.cells[:0], 0, i), with...)
+	cells = p.appendCells(cells, i+1, p.count())
+	tx.db.cells = cells
+	if spaceFor(tx.db.pageSize, cells) {
+		tx.rebuild(at, p.level(), cells)
+		return nil
+	}
+	return b.split(path, i, 0, cells)
+}
+
+// extend puts c, which comes after all others of its level, into a new page behind p, the page at
+// the end of path.
+func (b *Bucket) extend(path []step, p page, c cell) error {
+	sep, err := b.tx.separator(p.level(), p.cell(p.count()-1), c)
+	if err != nil {
+		return err
+	}
+	right := b.tx.newPage(p.level(), append(b.tx.db.cells[:0], c))
+	return b.linkRight(path, p, right, sep)
 }
 
 // split parts cells, which do not fit into the page at the end of path, between it and a new
 // page to its right. i is the slot of the cell that came new.
 func (b *Bucket) split(path []step, i, edge int, cells []cell) error {
 	tx := b.tx
-	last := len(path) - 1
-	at := path[last].pgno
+	at := path[len(path)-1].pgno
 	level := tx.db.dirty.at(at).buf.level()
 	m := splitPoint(cells, i, edge)
 	sep, err := tx.separator(level, cells[m-1], cells[m])
@@ -361,13 +499,21 @@ func (b *Bucket) split(path []step, i, edge int, cells []cell) error {
 		return err
 	}
 	right := tx.newPage(level, cells[m:])
-	left := tx.rebuild(at, level, cells[:m])
+	return b.linkRight(path, tx.rebuild(at, level, cells[:m]), right, sep)
+}
+
+// linkRight puts the new page right, which begins with sep, into the tree behind left, the page
+// at the end of path.
+func (b *Bucket) linkRight(path []step, left page, right uint32, sep storedKey) error {
+	tx := b.tx
+	last := len(path) - 1
+	at := path[last].pgno
 	rightRef := ref{pgno: right, count: tx.db.dirty.at(right).buf.total()}
 	up := cell{sep.bytes, sep.klen(), appendBranchCell(nil, rightRef, sep)}
 	leftRef := ref{pgno: at, count: left.total()}
 	if last == 0 {
 		first := cell{nil, 0, appendBranchCell(nil, leftRef, storedKey{})}
-		b.root.pgno = tx.newPage(level+1, []cell{first, up})
+		b.root.pgno = tx.newPage(left.level()+1, []cell{first, up})
 		return nil
 	}
 	parent := path[last-1]

@@ -57,6 +57,7 @@ type writeTx struct {
 	changed    bool
 	read       bool // any call was made on it
 	writing    run  // the extent that is being written without the mutex
+	tail       tail
 }
 
 func (w *writeTx) scope() *scope { return w.scopes[len(w.scopes)-1] }

@@ -12,7 +12,7 @@ func init() {
 	register(Engine{
 		Name:    "folio",
 		Durable: "Durable (default)",
-		NoSync:  "Deferred, flushed on Sync and Close only (consistent after any crash)",
+		NoSync:  "Deferred, flushed on Sync and Close only, 256 MiB DirtyLimit (consistent after any crash)",
 		Open:    openFolio(folio.VerifyOnce),
 	})
 	register(Engine{
@@ -32,6 +32,7 @@ func openFolio(verify folio.Verify) func(string, bool) (Store, error) {
 		o := &folio.Options{Verify: verify}
 		if !durable {
 			o.Durability, o.FlushInterval, o.FlushBytes = folio.Deferred, -1, -1
+			o.DirtyLimit = 256 << 20
 		}
 		db, err := folio.Open(filepath.Join(dir, "data.folio"), 0o600, o)
 		if err != nil {

@@ -186,7 +186,7 @@ var mutations = []mutation{
 		[]edit{{"commit.go", "base = db.active.w.base", "base = 0"}},
 		".", "TestMovesBeneathAnOpenTransaction", nil},
 	{"MovedUnderTransaction", "pages are moved in branches that the open transaction has versions of",
-		[]edit{{"relocate.go", "s.image[p.pgno&^dirtyBit] == nil && d.buf", "d.buf"}},
+		[]edit{{"relocate.go", "s.image[p.pgno&^dirtyBit] == nil && !d.leaf", "!d.leaf"}},
 		".", "TestMovesBeneathAnOpenTransaction", nil},
 	{"RebasedAsInnermost", "after a seal, a page of an outer scope refers to what an inner one has made of the group's pages",
 		[]edit{{"commit.go", "patch(d, depth[d.scope]+1)", "patch(d, max(len(tx.w.scopes), depth[d.scope]))"}},
