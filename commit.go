@@ -174,6 +174,7 @@ func (db *DB) join(tx *Tx) (g *group, err error) {
 	g.grows = g.grows || !tx.w.deletes
 	g.freed = append(g.freed, s.freed...)
 	g.allocs = append(g.allocs, s.allocs.runs()...)
+	db.spareScope = s
 	return g, nil
 }
 
@@ -498,6 +499,7 @@ func (db *DB) seal(withLog bool) (err error) {
 		db.delta.tidy(0)
 	}
 	s := newSealer(db, g)
+	defer s.end()
 	if err := s.run(withLog); err != nil {
 		s.undo()
 		return fmt.Errorf("commit: %w", err)
@@ -527,12 +529,13 @@ type sealer struct {
 	order []sealedPage      // dirty pages, children before parents
 	small bool              // all pages are placed as one run
 	keeps bool              // the pages stay in memory
+	even  bool              // all pages are placed alike, by leaf
 	refs  []ref             // what they became, by index; pgno 0 for what was not sealed
 	image map[uint32]*undo  // pages as the group had them, which the open transaction changed
 	first map[uint32]*scope // and its scope that changed them first
 	runs  []run             // allocated for the pages and the log
-	leaf  func() uint32     // gives out those for leaves
-	other func() uint32     // and those for branches and the log
+	leaf  numbering         // gives out those for leaves
+	other numbering         // and those for branches and the log
 	mark  deltaMark         // the delta before
 	log   *freeLog          // the new one
 	old   []freedRun        // pages of the old one that go
@@ -548,8 +551,13 @@ type sealedPage struct {
 	root bool // of a bucket
 }
 
+// newSealer begins a seal. It uses the memory of the last one's lists.
 func newSealer(db *DB, g *group) *sealer {
-	s := &sealer{db: db, group: g, root: db.root, mark: db.delta.mark()}
+	s := &db.sealer
+	*s = sealer{
+		db: db, group: g, root: db.root, mark: db.delta.mark(),
+		order: s.order[:0], runs: s.runs[:0], old: s.old[:0], out: s.out[:0], uses: s.uses[:0],
+	}
 	if g.last == 0 {
 		s.root = db.head.root
 		return s
@@ -573,6 +581,17 @@ func newSealer(db *DB, g *group) *sealer {
 		}
 	}
 	return s
+}
+
+// end lets go of all but some memory for lists.
+func (s *sealer) end() {
+	const most = 4096
+	clear(s.out)
+	if cap(s.out) > most {
+		*s = sealer{}
+		return
+	}
+	*s = sealer{order: s.order, runs: s.runs, old: s.old, out: s.out, uses: s.uses}
 }
 
 // page returns a dirty page as the group had it.
@@ -661,9 +680,8 @@ func (s *sealer) allocate(withLog bool) error {
 		}
 	}
 	if !withLog || n > fewPages {
-		err := s.allocateFor(n, anywhere, &s.leaf)
-		s.other = s.leaf
-		return err
+		s.even = true
+		return s.allocateFor(n, anywhere, &s.leaf)
 	}
 	if n <= onePiece && s.group.grows && s.allocateSmall() {
 		return nil
@@ -684,7 +702,7 @@ func (s *sealer) allocateSmall() bool {
 	l, o, ok := s.db.allocateSmall(leaves, others)
 	if s.small = ok; ok {
 		s.runs = append(s.runs, l, o)
-		s.leaf, s.other = pageNumbers([]run{l}), pageNumbers([]run{o})
+		s.leaf, s.other = numbering{runs: []run{l}}, numbering{runs: []run{o}}
 	}
 	return ok
 }
@@ -700,7 +718,7 @@ func (s *sealer) count() (leaves, others uint32) {
 	return leaves, uint32(len(s.order)) + 1 - leaves
 }
 
-func (s *sealer) allocateFor(n uint32, how placing, next *func() uint32) error {
+func (s *sealer) allocateFor(n uint32, how placing, next *numbering) error {
 	if n == 0 {
 		return nil
 	}
@@ -709,7 +727,7 @@ func (s *sealer) allocateFor(n uint32, how placing, next *func() uint32) error {
 		return err
 	}
 	s.runs = append(s.runs, runs...)
-	*next = pageNumbers(runs)
+	*next = numbering{runs: runs}
 	return nil
 }
 
@@ -738,11 +756,11 @@ func (s *sealer) number() {
 			r.count = getRef(b).count
 			r.put(b)
 		})
-		next := s.leaf
-		if s.shortLived(p) {
-			next = s.other
+		next := &s.leaf
+		if !s.even && s.shortLived(p) {
+			next = &s.other
 		}
-		s.refs[p.pgno&^dirtyBit] = s.finish(d.buf, next(), birth)
+		s.refs[p.pgno&^dirtyBit] = s.finish(d.buf, next.next(), birth)
 	}
 	if s.root.dirty() {
 		count := s.root.count
@@ -759,16 +777,18 @@ func (s *sealer) finish(p page, pgno uint32, birth uint64) ref {
 	return ref{pgno: pgno, birth: birth, sum: checksum(s.db.seed, pgno, birth, p)}
 }
 
-// pageNumbers returns a function that gives out the pages of the runs one by one.
-func pageNumbers(runs []run) func() uint32 {
-	i, k := 0, uint32(0)
-	return func() uint32 {
-		if k == runs[i].n {
-			i, k = i+1, 0
-		}
-		k++
-		return runs[i].start + k - 1
+// A numbering gives out the pages of runs one by one.
+type numbering struct {
+	runs  []run
+	given uint32 // of the first
+}
+
+func (n *numbering) next() uint32 {
+	if n.given == n.runs[0].n {
+		n.runs, n.given = n.runs[1:], 0
 	}
+	n.given++
+	return n.runs[0].start + n.given - 1
 }
 
 // changeDelta tells the delta what the group frees and allocates.
@@ -826,7 +846,11 @@ type useChange struct {
 // for it; more are as needed.
 func (s *sealer) writeLog() error {
 	db := s.db
-	own := []run{{s.other(), 1}}
+	first := &s.other
+	if s.even {
+		first = &s.leaf
+	}
+	own := []run{{first.next(), 1}}
 	changes := len(db.delta.freed) + len(db.delta.allocated)
 	changes += 2 + changes/64 // for the pages of the log itself
 	snapshot := db.log.outgrown(db.pageSize)
@@ -839,7 +863,7 @@ func (s *sealer) writeLog() error {
 		}
 	case replace:
 		t := db.log.head
-		s.old = []freedRun{{run{t.pgno, 1}, t.birth}}
+		s.old = append(s.old, freedRun{run{t.pgno, 1}, t.birth})
 	}
 	for _, r := range s.old {
 		db.delta.free(r.run)
@@ -888,11 +912,11 @@ func (s *sealer) encodeLog(snapshot, replace bool, own []run) {
 	default:
 		l.chain = slices.Clone(l.chain)
 	}
-	next := pageNumbers(own)
+	next := numbering{runs: own}
 	birth := max(s.group.last, db.head.txid)
 	for _, p := range pages {
 		prev.put(p[headerSize:])
-		prev = s.finish(p, next(), birth)
+		prev = s.finish(p, next.next(), birth)
 		l.chain = append(l.chain, prev)
 		l.tail = p
 	}

@@ -71,17 +71,20 @@ type writer struct {
 	unflushed  int64 // bytes written to the file since the last flush
 	cleanSlots bool  // both slots hold the clean meta of durable
 	flushing   bool
-	changed    chan struct{} // closed when something a waiter waits for may have happened
+	changed    chan struct{} // closed when something a waiter waits for may have happened; nil without a waiter
 	timer      *time.Timer   // of the background flush
 	armed      bool
 	closing    bool
 	closed     chan struct{} // closed when Close is done; nil before Close
 
-	path   []step // scratch space
+	sealer sealer // scratch space, as what follows
+	path   []step
 	cells  []cell
 	shared []cell
 	body   []byte
 	refs   []ref
+
+	spareScope *scope // of a transaction that has ended
 }
 
 // A retiredMapping is read through by snapshots up to last only.
@@ -162,7 +165,6 @@ func init() {
 // openOn opens a store on a file that is locked, and closes the file if that fails.
 func openOn(f backing.File, opts Options, onDisk bool) (*DB, error) {
 	db := &DB{name: f.Name(), opts: opts, readOnly: opts.ReadOnly, onDisk: onDisk, file: f, readers: newReaderTable()}
-	db.changed = make(chan struct{})
 	db.group = newGroup()
 	db.handlers.init()
 	db.events.init(opts.OnEvent)
@@ -332,7 +334,7 @@ func (db *DB) flushOrWait(cancel <-chan struct{}) error {
 
 // waitChange gives up mu and waits for wakeWaiters.
 func (db *DB) waitChange(cancel <-chan struct{}) error {
-	changed := db.changed
+	changed := db.change()
 	db.mu.Unlock()
 	select {
 	case <-changed:
@@ -344,8 +346,18 @@ func (db *DB) waitChange(cancel <-chan struct{}) error {
 
 // wakeWaiters is called with mu whenever something that a waiter waits for has changed.
 func (db *DB) wakeWaiters() {
-	close(db.changed)
-	db.changed = make(chan struct{})
+	if db.changed != nil {
+		close(db.changed)
+		db.changed = nil
+	}
+}
+
+// change returns what the next wakeWaiters closes. It is called with mu.
+func (db *DB) change() <-chan struct{} {
+	if db.changed == nil {
+		db.changed = make(chan struct{})
+	}
+	return db.changed
 }
 
 // awaitReaders waits until no read transaction is open.
@@ -353,7 +365,7 @@ func (db *DB) awaitReaders() {
 	db.tidy.Store(true)
 	for wait := time.Microsecond; db.readers.open() > 0; wait = min(2*wait, 5*time.Millisecond) {
 		db.mu.Lock()
-		changed := db.changed
+		changed := db.change()
 		db.mu.Unlock()
 		if db.readers.open() == 0 {
 			return

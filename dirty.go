@@ -143,6 +143,18 @@ func newScope(serial uint64, root ref, handlers int) *scope {
 	return &scope{serial: serial, root: root, handlers: handlers}
 }
 
+// again returns a new scope that uses the lists of s, whose transaction has ended. Long lists are
+// left to the garbage collector.
+func (s *scope) again(serial uint64, root ref) *scope {
+	const most = 4096
+	if s == nil || max(cap(s.undo), cap(s.created), cap(s.freed)) > most {
+		return newScope(serial, root, 0)
+	}
+	clear(s.undo)
+	*s = scope{serial: serial, root: root, undo: s.undo[:0], created: s.created[:0], spare: s.spare[:0], freed: s.freed[:0]}
+	return s
+}
+
 // rollBack undoes the scope, which is the innermost.
 func (t *dirtyTable) rollBack(s *scope) {
 	for _, i := range s.created {

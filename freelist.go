@@ -147,8 +147,10 @@ type allocator struct {
 	nursery  []run                   // in order
 	nurse    uint32                  // sweep of the nursery
 	turn     int                     // the end of a run of it that was used last for a small group
-	spans    []run                   // scratch space
-	released func(run)               // is told of what waited, or would have, and is free
+	low      []run                   // scratch space
+	spans    []run
+	list     []pendingRun
+	released func(run) // is told of what waited, or would have, and is free
 }
 
 func newAllocator(hwm, maxPages uint32) *allocator {
@@ -156,10 +158,10 @@ func newAllocator(hwm, maxPages uint32) *allocator {
 }
 
 // around returns the file outside the nursery, from the sweep to the end and from the start to
-// the sweep.
+// the sweep. The slice is good until the next call.
 func (a *allocator) around() []run {
 	at := uint32(0)
-	low, high := a.spans[:0], []run(nil)
+	low, high := a.low[:0], a.spans[:0]
 	add := func(start, end uint32) {
 		if mid := max(start, min(a.sweep, end)); start < mid {
 			low = append(low, run{start, mid - start})
@@ -174,8 +176,8 @@ func (a *allocator) around() []run {
 		at = r.end()
 	}
 	add(at, a.hwm)
-	a.spans = low
-	return append(high, low...)
+	a.low, a.spans = low, append(high, low...)
+	return a.spans
 }
 
 // inNursery returns the nursery, from its sweep on and then up to there.
@@ -416,7 +418,11 @@ func (a *allocator) wait(p pendingRun, needed []uint64) {
 		a.released(p.run)
 		return
 	}
-	a.pending[needed[i-1]] = append(a.pending[needed[i-1]], p)
+	list, found := a.pending[needed[i-1]]
+	if !found {
+		list, a.list = a.list[:0], nil
+	}
+	a.pending[needed[i-1]] = append(list, p)
 	a.waiting += uint64(p.n)
 }
 
@@ -431,6 +437,9 @@ func (a *allocator) release(needed []uint64) {
 		for _, p := range waiting {
 			a.waiting -= uint64(p.n)
 			a.wait(p, needed)
+		}
+		if cap(waiting) <= 4096 {
+			a.list = waiting
 		}
 	}
 }

@@ -155,17 +155,23 @@ type slot struct {
 
 // readSlots reads both meta slots and finds the page size. It errs only where reading does.
 func readSlots(f backing.File) (slots [2]slot, err error) {
-	if slots[0], err = readSlot(f, 0); err != nil {
+	// Both at once with the smallest pages: past the page cache, each read is one of the device.
+	var both [minPageSize + metaSize]byte
+	n, err := f.ReadAt(both[:], 0)
+	if err != nil && err != io.EOF {
 		return slots, err
 	}
+	slots[0] = slotOf(both[:min(n, metaSize)])
 	sizes := []int{slots[0].meta.pageSize}
 	if slots[0].err != nil {
 		sizes = []int{4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10}
 	}
 	for _, size := range sizes {
-		s, err := readSlot(f, int64(size))
-		if err != nil {
-			return slots, err
+		s := slotOf(both[min(n, minPageSize):n])
+		if size > minPageSize {
+			if s, err = readSlot(f, int64(size)); err != nil {
+				return slots, err
+			}
 		}
 		if s.err == nil && s.meta.pageSize != size {
 			s.err = fmt.Errorf("meta: page size %d in the slot for %d", s.meta.pageSize, size)
@@ -180,13 +186,17 @@ func readSlots(f backing.File) (slots [2]slot, err error) {
 	return slots, nil
 }
 
+func slotOf(b []byte) slot {
+	s := slot{blank: len(bytes.Trim(b, "\x00")) == 0}
+	s.meta, s.err = decodeMeta(b)
+	return s
+}
+
 func readSlot(f backing.File, off int64) (slot, error) {
 	b := make([]byte, metaSize)
 	n, err := f.ReadAt(b, off)
 	if err != nil && err != io.EOF {
 		return slot{}, err
 	}
-	s := slot{blank: len(bytes.Trim(b[:n], "\x00")) == 0}
-	s.meta, s.err = decodeMeta(b[:n])
-	return s, nil
+	return slotOf(b[:n]), nil
 }

@@ -136,7 +136,7 @@ func (s *sealer) read(m move, cached bool) bool {
 // placeMoves gives the moved pages their places, in the order that they had.
 func (s *sealer) placeMoves() {
 	for _, m := range s.moves {
-		r := s.finish(m.buf, s.leaf(), s.group.last)
+		r := s.finish(m.buf, s.leaf.next(), s.group.last)
 		r.count = m.from.count
 		m.parent.setRef(m.slot, r)
 	}

@@ -48,6 +48,7 @@ type writeTx struct {
 	id         uint64
 	base       uint64   // the sealed state that it began on
 	scopes     []*scope // outermost first
+	first      [1]*scope
 	savepoints []*Savepoint
 	durability Durability
 	handlers   []func()
@@ -699,6 +700,11 @@ func (tx *Tx) Savepoint() *Savepoint {
 
 func (tx *Tx) openScope() {
 	tx.db.scopes++
+	if len(tx.w.scopes) == 0 {
+		tx.w.scopes = append(tx.w.first[:0], tx.db.spareScope.again(tx.db.scopes, tx.root.root))
+		tx.db.spareScope = nil
+		return
+	}
 	tx.w.scopes = append(tx.w.scopes, newScope(tx.db.scopes, tx.root.root, len(tx.w.handlers)))
 }
 

@@ -200,7 +200,7 @@ var mutations = []mutation{
 		[]edit{{"commit.go", "db.writeKept(f.kept)", "db.writeKept(nil)"}},
 		"./fuzz", "TestCrash", nil},
 	{"KeptReused", "a page that was replaced is forgotten though a reader needs it",
-		[]edit{{"freelist.go", "	a.pending[needed[i-1]] = append(", "	a.released(p.run)\n	a.pending[needed[i-1]] = append("}},
+		[]edit{{"freelist.go", "	list, found := a.pending", "	a.released(p.run)\n	list, found := a.pending"}},
 		".", "TestReadersOfKeptPages", nil},
 	{"KeptStillVerified", "a page that is kept stays marked as verified",
 		[]edit{{"mapping.go", "	m.clearVerified(pgno)\n", ""}},
