@@ -213,7 +213,9 @@ func (c *checker) readVerified(at uint32, b []byte) error {
 	}
 	clear(b[n:]) // only pages that nobody uses may lie past the end of a file that was cut
 	for _, k := range kept {
-		copy(b[int(k.pgno-at)<<c.db.shift:], k.buf)
+		if c.isUsed(k.pgno) { // others may be of later states
+			copy(b[int(k.pgno-at)<<c.db.shift:], k.buf)
+		}
 	}
 	for from := at; len(b) > 0; from += sumPages {
 		group := b[:min(len(b), sumPages<<c.db.shift)]

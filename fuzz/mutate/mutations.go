@@ -206,7 +206,7 @@ var mutations = []mutation{
 		[]edit{{"mapping.go", "	m.clearVerified(pgno)\n", ""}},
 		".", "TestReadersOfKeptPages", nil},
 	{"KeptNotCopied", "a copy takes from the file what is kept in memory",
-		[]edit{{"backup.go", "for _, k := range kept {", "for _, k := range kept[:0] {"}},
+		[]edit{{"backup.go", "for _, k := range kept {\n		if c.isUsed", "for _, k := range kept[:0] {\n		if c.isUsed"}},
 		".", "TestCopiesOfKeptPages", nil},
 	{"KeptWithoutRoom", "nobody looks whether the file has room for what is kept",
 		[]edit{{"commit.go", "!s.keeps && (!withLog || n >= straightPages)", "!withLog || n >= straightPages"}},
