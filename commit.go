@@ -281,7 +281,7 @@ func (db *DB) take(f *flush) (err error) {
 	f.state = db.head
 	f.full, db.grew = db.grew, false
 	f.bytes, db.unflushed = db.unflushed, 0
-	f.kept = db.keptInUse()
+	f.kept = db.newKept()
 	for _, w := range f.kept {
 		db.kept.flying.mark(run{w.pgno, 1})
 	}
@@ -328,6 +328,8 @@ func (db *DB) finishFlush(f *flush) {
 		db.flushing = false
 		if f.err == nil {
 			db.scheduleFlush() // of what was sealed meanwhile
+		} else {
+			db.armFlush() // not at once: what failed may fail again
 		}
 	}
 	db.wakeWaiters()

@@ -457,22 +457,42 @@ func (db *DB) durableThrough() uint64 {
 // scheduleFlush sees to it that a Deferred state is flushed in time. It tells whether so much
 // waits for the disk that the writer should wait too. It is called with mu.
 func (db *DB) scheduleFlush() (over bool) {
-	if db.closing || db.head.txid == db.durable.txid {
+	if !db.owesFlush() {
 		return false // the commit failed, and its group was undone
 	}
 	if waiting := db.waitingBytes(); db.opts.FlushBytes > 0 && waiting >= db.opts.FlushBytes {
 		if !db.flushing {
 			f := db.startFlush()
-			go db.finishFlush(f)
+			go func() {
+				db.finishFlush(f)
+				db.logFlush(f)
+			}()
 			return false
 		}
 		over = waiting >= 2*db.opts.FlushBytes
 	}
-	if db.opts.FlushInterval > 0 && !db.armed {
+	db.armFlush()
+	return over
+}
+
+// owesFlush tells whether something sealed waits for a flush that can be made.
+func (db *DB) owesFlush() bool {
+	return !db.closing && db.latched.Load() == nil && db.head.txid != db.durable.txid
+}
+
+// armFlush sees to it that there is a flush after FlushInterval. It is called with mu.
+func (db *DB) armFlush() {
+	if db.opts.FlushInterval > 0 && !db.armed && db.owesFlush() {
 		db.armed = true
 		db.timer = time.AfterFunc(db.opts.FlushInterval, db.backgroundFlush)
 	}
-	return over
+}
+
+// logFlush tells of a flush that failed and that nobody waited for.
+func (db *DB) logFlush(f *flush) {
+	if f.err != nil {
+		db.opts.Logger.Error("folio: background flush", "path", db.name, "err", f.err)
+	}
 }
 
 // awaitFlush waits for the end of the flush under way.
@@ -488,26 +508,19 @@ func (db *DB) awaitFlush() {
 func (db *DB) backgroundFlush() {
 	db.mu.Lock()
 	db.armed = false
-	if db.closing || db.latched.Load() != nil || db.head.txid == db.durable.txid {
+	if !db.owesFlush() {
 		db.mu.Unlock()
 		return
 	}
 	if db.flushing {
-		db.scheduleFlush() // the flush under way may not cover the newest state
+		db.armFlush() // the flush under way may not cover the newest state
 		db.mu.Unlock()
 		return
 	}
 	f := db.startFlush()
 	db.mu.Unlock()
 	db.finishFlush(f)
-	if f.err != nil {
-		db.opts.Logger.Error("folio: background flush", "path", db.name, "err", f.err)
-		db.mu.Lock()
-		if db.latched.Load() == nil {
-			db.scheduleFlush()
-		}
-		db.mu.Unlock()
-	}
+	db.logFlush(f)
 }
 
 // sweep closes mappings that no snapshot is read through any more.

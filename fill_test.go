@@ -1,7 +1,9 @@
 package folio
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/rand"
 	"testing"
 )
@@ -114,6 +116,38 @@ func TestAppendsAmidOtherChanges(t *testing.T) {
 			}
 			return nil
 		}))
+		sound(t, db)
+		ok(t, db.Close())
+	}
+}
+
+// Where an append splits the root, the way that it went is the way to the last leaf no more.
+func TestTailAfterRootSplit(t *testing.T) {
+	for _, seed := range []int64{20728, 37046, 1, 2, 3} {
+		rng := rand.New(rand.NewSource(seed))
+		db, err := OpenMemory(&Options{Durability: Deferred})
+		ok(t, err)
+		prefix := bytes.Repeat([]byte("p"), rng.Intn(300))
+		ok(t, db.Update(inB(func(b *Bucket) error {
+			for range 2 + rng.Intn(6) {
+				at, large := rng.Intn(1000000), false
+				for range 1 + rng.Intn(60) {
+					at++
+					key := fmt.Appendf(bytes.Clone(prefix), "%07d", at)
+					if rng.Intn(6) == 0 {
+						large = !large
+					}
+					size := rng.Intn(40)
+					if large {
+						size = rng.Intn(600)
+					}
+					if err := b.Put(key, make([]byte, size)); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})))
 		sound(t, db)
 		ok(t, db.Close())
 	}

@@ -150,11 +150,12 @@ type allocator struct {
 	low      []run                   // scratch space
 	spans    []run
 	list     []pendingRun
-	released func(run) // is told of what waited, or would have, and is free
+	retained func(run) // is told of pages that wait
+	released func(run) // and of those that need not, or no longer
 }
 
 func newAllocator(hwm, maxPages uint32) *allocator {
-	return &allocator{pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages, released: func(run) {}}
+	return &allocator{pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages, retained: func(run) {}, released: func(run) {}}
 }
 
 // around returns the file outside the nursery, from the sweep to the end and from the start to

@@ -20,7 +20,8 @@ import (
 // A keptPages is the pages that are kept.
 type keptPages struct {
 	all    pageSet
-	flying pageSet // those that a flush is writing, without the mutex
+	old    pageSet // those that the newest state does not refer to: readers need them
+	flying pageSet // those that a flush is writing, without the mutex; none is old
 }
 
 // keeps tells whether a seal of n pages that no flush follows keeps them in memory. A large one
@@ -36,7 +37,7 @@ func (db *DB) roomToKeep(n int) error {
 	if int64(k.all.pages-k.flying.pages+uint64(n))<<db.shift <= db.opts.DirtyLimit {
 		return nil
 	}
-	pages := db.keptInUse()
+	pages := db.keptExcept(&k.flying, &k.flying) // old ones too: their places are nobody else's
 	if err := db.writeKept(pages); err != nil {
 		return err
 	}
@@ -61,19 +62,32 @@ func (s *sealer) keep() error {
 	return nil
 }
 
-// keptInUse returns the kept pages that the newest sealed state refers to, in order, except those
-// that a flush is writing. The others are wanted by readers at most.
-func (db *DB) keptInUse() []pageWrite {
-	k := &db.kept
-	pages := make([]pageWrite, 0, k.all.pages-k.flying.pages)
-	for _, r := range k.all.runs() {
+// keptExcept returns the kept pages that are in neither of two sets, in order.
+func (db *DB) keptExcept(a, b *pageSet) []pageWrite {
+	pages := make([]pageWrite, 0, db.kept.all.pages)
+	for _, r := range db.kept.all.runs() {
 		for at := r.start; at < r.end(); at++ {
-			if one := (run{at, 1}); db.inUse.holds(one) && !k.flying.holds(one) {
+			if one := (run{at, 1}); !a.holds(one) && !b.holds(one) {
 				pages = append(pages, pageWrite{at, *db.m.keptAt(at)})
 			}
 		}
 	}
 	return pages
+}
+
+// newKept returns the kept pages that a flush of the newest state has to write.
+func (db *DB) newKept() []pageWrite { return db.keptExcept(&db.kept.old, &db.kept.flying) }
+
+// keptIsOld notes that readers at most need what is kept of r.
+func (db *DB) keptIsOld(r run) {
+	k := &db.kept
+	for one, ok := k.all.next(r.start, r.end()); ok; one, ok = k.all.next(one.end(), r.end()) {
+		for at := one.start; at < one.end(); at++ {
+			if !k.flying.holds(run{at, 1}) {
+				k.old.mark(run{at, 1})
+			}
+		}
+	}
 }
 
 // writeKept writes kept pages to the file. It needs no mutex as long as the pages are needed.
@@ -100,6 +114,7 @@ func (db *DB) keptWritten(pages []pageWrite) {
 			db.m.setVerified(at)
 			db.m.forgetKept(at)
 			db.kept.all.remove(run{at, 1})
+			db.kept.old.remove(run{at, 1})
 		}
 		return nil
 	})
@@ -107,29 +122,27 @@ func (db *DB) keptWritten(pages []pageWrite) {
 
 // dropKept forgets the kept pages of r, which no needed state has.
 func (db *DB) dropKept(r run) {
-	for {
-		one, ok := db.kept.all.next(r.start, r.end())
-		if !ok {
-			return
-		}
+	k := &db.kept
+	for one, ok := k.all.next(r.start, r.end()); ok; one, ok = k.all.next(one.end(), r.end()) {
 		for at := one.start; at < one.end(); at++ {
 			db.dirty.recycle(dirtyPage{buf: *db.m.keptAt(at)})
 			db.m.forgetKept(at)
+			k.old.remove(run{at, 1})
 		}
-		db.kept.all.remove(one)
-		r = run{one.end(), r.end() - one.end()}
+		k.all.remove(one)
 	}
 }
 
 // waitingBytes is how much a crash now could lose.
 func (db *DB) waitingBytes() int64 {
-	return db.unflushed + int64(db.kept.all.pages-db.kept.flying.pages)<<db.shift
+	k := &db.kept
+	return db.unflushed + int64(k.all.pages-k.old.pages-k.flying.pages)<<db.shift
 }
 
 // keptIn returns the kept pages among n from pgno on.
 func (m *mapping) keptIn(pgno, n uint32) []pageWrite {
 	var pages []pageWrite
-	for at := pgno; at < pgno+n; at++ {
+	for at, end := pgno, min(pgno+n, m.pages); at < end; at++ {
 		if m.kept[at/keptChunkPages].Load() == nil {
 			at |= keptChunkPages - 1
 			continue

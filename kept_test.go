@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math/rand"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/foliokv/folio/internal/simfile"
 )
@@ -171,6 +173,82 @@ func TestConcurrentReadersOfKeptPages(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+// What only an old reader needs is no reason to flush, and is written when memory is short.
+func TestOldKeptPages(t *testing.T) {
+	o := keepsAll
+	o.FlushBytes, o.DirtyLimit = 1<<20, 4<<20
+	db := openKeeping(t, simfile.New(simfile.Options{}), o)
+	const n = 5000 // pages of some 600 KiB
+	ok(t, db.Update(putAll(n, 1)))
+	var readers []*Tx
+	for v := byte(2); v < 8; v++ {
+		tx, err := db.Begin(false)
+		ok(t, err)
+		t.Cleanup(func() { _ = tx.Rollback() })
+		readers = append(readers, tx)
+		ok(t, db.Update(putAll(n, v)))
+		if k := db.Stats().KeptPageN; k > 3*int(o.DirtyLimit)/2>>12 {
+			t.Fatalf("%d pages are kept", k)
+		}
+	}
+	ok(t, db.Sync())
+	flushes := db.Stats().FlushN
+	for range 20 {
+		ok(t, db.Update(putAll(100, 7)))
+	}
+	if f := db.Stats().FlushN - flushes; f > 0 {
+		t.Errorf("%d flushes for a few pages", f)
+	}
+	for i, tx := range readers {
+		checkAll(t, tx, n, byte(i+1))
+		ok(t, tx.Rollback())
+	}
+	sound(t, db)
+}
+
+// A flush that nobody waits for and that fails is made again.
+func TestFailedFlushIsTriedAgain(t *testing.T) {
+	f := simfile.New(simfile.Options{})
+	db := openKeeping(t, f, Options{Durability: Deferred, FlushInterval: time.Millisecond, FlushBytes: 16 << 10})
+	for range 4 {
+		ok(t, db.Update(putAll(1000, 1)))
+		ok(t, db.Sync())
+	}
+	f.Fail(simfile.Fault{At: f.Ops() + 1, Always: true, Kind: simfile.Write})
+	ok(t, db.Update(putAll(1000, 2)))
+	eventually(t, f.Fired)
+	f.Heal()
+	eventually(t, func() bool { s := db.Stats(); return s.DurableTxid == s.Txid })
+}
+
+// Copies are made beside commits. With -race this shows that they leave alone what is in use again.
+func TestCopiesBesideCommits(t *testing.T) {
+	o := keepsAll
+	o.DirtyLimit = 1 << 20
+	db := openKeeping(t, simfile.New(simfile.Options{}), o)
+	ok(t, db.Update(putAll(300, 0)))
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := db.View(func(tx *Tx) error { _, err := tx.WriteTo(io.Discard); return err }); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for i := range 200 {
+		ok(t, db.Update(putAll(300, byte(i))))
 	}
 	close(stop)
 	wg.Wait()

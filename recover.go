@@ -421,7 +421,7 @@ func (db *DB) start(m meta, at int, next uint64, size int64) error {
 		return err
 	}
 	db.alloc = newAllocator(m.hwm, db.maxPages())
-	db.alloc.released = db.dropKept
+	db.alloc.retained, db.alloc.released = db.keptIsOld, db.dropKept
 	if db.inUse, err = pagesInUse(m, free, log.chain); err != nil {
 		return err
 	}

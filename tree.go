@@ -176,6 +176,9 @@ func (b *Bucket) noteTail(path []step, i int) {
 	tx := b.tx
 	t := &tx.w.tail
 	t.bucket = nil
+	if path[0].pgno != b.root.pgno {
+		return // the root was split, and the way is one in its left half
+	}
 	if n := tx.db.dirty.at(path[len(path)-1].pgno).buf.count(); i == n-1 && tx.onEdge(path, i, n) == 1 {
 		t.bucket, t.changes, t.serial = b, b.changes, tx.w.scope().serial
 		t.path = append(t.path[:0], path...)

@@ -294,7 +294,9 @@ func (tx *Tx) verify(r ref, mapped page) error {
 	if err := p.validate(); err != nil {
 		return corruptf(r.pgno, "%v", err)
 	}
-	tx.m.setVerified(r.pgno)
+	if tx.m.keptAt(r.pgno) == nil { // else the file is damaged: two places refer to the page
+		tx.m.setVerified(r.pgno)
+	}
 	return nil
 }
 

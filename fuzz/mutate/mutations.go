@@ -215,6 +215,11 @@ var mutations = []mutation{
 		[]edit{{"commit.go", "return f.group.size > 0, err", "return false, err"}},
 		".", "TestFailedFlushOfKeptPagesWithADurableTransaction", nil},
 
+	// Appending.
+	{"TailAfterRootSplit", "the way of an append that split the root is taken for the way to the last leaf",
+		[]edit{{"tree.go", "if path[0].pgno != b.root.pgno {", "if false {"}},
+		".", "TestTailAfterRootSplit", nil},
+
 	// Content.
 	{"PageSumIgnored", "the checksum of a page is not compared",
 		[]edit{{"tx.go", "case checksum(seed, r.pgno, r.birth, p) != r.sum:", "case false:"}},
