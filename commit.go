@@ -377,6 +377,11 @@ func (db *DB) putBack(f *flush) {
 	db.flight = 0
 	db.grew = db.grew || f.full
 	db.unflushed += f.bytes
+	for _, w := range f.kept {
+		if one := (run{w.pgno, 1}); !db.inUse.holds(one) {
+			db.kept.old.mark(one) // it was replaced meanwhile
+		}
+	}
 }
 
 // countFlush notes a flush for those who watch.

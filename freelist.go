@@ -424,6 +424,7 @@ func (a *allocator) wait(p pendingRun, needed []uint64) {
 		list, a.list = a.list[:0], nil
 	}
 	a.pending[needed[i-1]] = append(list, p)
+	a.retained(p.run)
 	a.waiting += uint64(p.n)
 }
 

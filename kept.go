@@ -76,7 +76,17 @@ func (db *DB) keptExcept(a, b *pageSet) []pageWrite {
 }
 
 // newKept returns the kept pages that a flush of the newest state has to write.
-func (db *DB) newKept() []pageWrite { return db.keptExcept(&db.kept.old, &db.kept.flying) }
+func (db *DB) newKept() []pageWrite {
+	pages := db.keptExcept(&db.kept.old, &db.kept.flying)
+	if invariants {
+		for _, w := range pages {
+			if !db.inUse.holds(run{w.pgno, 1}) {
+				panic(fmt.Sprintf("page %d is kept for nobody but readers, and not old", w.pgno))
+			}
+		}
+	}
+	return pages
+}
 
 // keptIsOld notes that readers at most need what is kept of r.
 func (db *DB) keptIsOld(r run) {

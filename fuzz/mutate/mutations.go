@@ -215,6 +215,10 @@ var mutations = []mutation{
 		[]edit{{"commit.go", "return f.group.size > 0, err", "return false, err"}},
 		".", "TestFailedFlushOfKeptPagesWithADurableTransaction", nil},
 
+	{"OldKeptIsNew", "what only readers need of kept pages is written by flushes, and makes them due",
+		[]edit{{"freelist.go", "	a.retained(p.run)\n", ""}},
+		".", "TestOldKeptPages", nil},
+
 	// Appending.
 	{"TailAfterRootSplit", "the way of an append that split the root is taken for the way to the last leaf",
 		[]edit{{"tree.go", "if path[0].pgno != b.root.pgno {", "if false {"}},
