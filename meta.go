@@ -159,10 +159,7 @@ func readSlots(f backing.File) (slots [2]slot, err error) {
 	var both [minPageSize + metaSize]byte
 	n, err := f.ReadAt(both[:], 0)
 	if err != nil && err != io.EOF {
-		// With larger pages the second part may be of no interest.
-		if n, err = f.ReadAt(both[:metaSize], 0); err != nil && err != io.EOF {
-			return slots, err
-		}
+		return slots, err
 	}
 	slots[0] = slotOf(both[:min(n, metaSize)])
 	sizes := []int{slots[0].meta.pageSize}
@@ -171,7 +168,7 @@ func readSlots(f backing.File) (slots [2]slot, err error) {
 	}
 	for _, size := range sizes {
 		s := slotOf(both[min(n, minPageSize):n])
-		if size > minPageSize || n <= minPageSize {
+		if size > minPageSize {
 			if s, err = readSlot(f, int64(size)); err != nil {
 				return slots, err
 			}
