@@ -56,7 +56,7 @@ func TestFill(t *testing.T) {
 // are rolled back, deletes and seals beneath the transaction come between.
 func TestAppendsAmidOtherChanges(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
-	for range 8 {
+	for range 3 {
 		db, err := OpenMemory(&Options{DirtyLimit: 1 << (13 + rng.Intn(8))})
 		ok(t, err)
 		next := map[string]uint64{"b": 0, "c": 0}

@@ -103,7 +103,7 @@ func TestReadersOfKeptPages(t *testing.T) {
 		}
 		const n = 500
 		var open []reader
-		for i := range 200 {
+		for i := range 100 {
 			v := byte(i)
 			ok(t, db.Update(putAll(n, v)))
 			tx, err := db.Begin(false)
