@@ -17,6 +17,9 @@ type Region struct {
 // then a fault (see Guard) until the file has grown that far. Elsewhere the map has as many
 // bytes as the file has, size at most. A size of 0, or an empty file, gives an empty region.
 //
+// Where the system can be told, a fault reads the page that is touched and not what lies around it:
+// who goes through the file in order should read it by system calls first.
+//
 // f must be open for reading. It is used by Refresh, and otherwise may be closed before the Region is.
 // On platforms without maps the region is a copy of the file, brought up to date by Refresh.
 func Reserve(f *os.File, size int64) (*Region, error) {
@@ -41,6 +44,7 @@ func Reserve(f *os.File, size int64) (*Region, error) {
 			return fail(err)
 		}
 		r.bytes = b
+		_ = advise(b, Random) // a hint; without it each fault reads what lies around, too
 	}
 	return r, nil
 }
