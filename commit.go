@@ -503,7 +503,7 @@ func (db *DB) seal(withLog bool) (err error) {
 	db.watchReaders(needed)
 	db.alloc.trim()
 	if withLog {
-		db.delta.tidy(0)
+		db.delta.tidy()
 	}
 	s := newSealer(db, g)
 	defer s.end()
@@ -594,7 +594,7 @@ func newSealer(db *DB, g *group) *sealer {
 func (s *sealer) end() {
 	const most = 4096
 	clear(s.out)
-	if cap(s.out) > most {
+	if max(cap(s.out), cap(s.order), cap(s.uses)) > most {
 		*s = sealer{}
 		return
 	}
@@ -862,12 +862,13 @@ func (s *sealer) writeLog() error {
 	changes += 2 + changes/64 // for the pages of the log itself
 	snapshot := db.log.outgrown(db.pageSize)
 	replace := !snapshot && db.log.fitsTail(db.pageSize, changes)
+	space := logSpace(db.pageSize, changes)
 	switch {
 	case snapshot:
-		changes = db.alloc.free.runCount() + len(db.alloc.pending) + int(db.alloc.waiting) + len(s.group.freed) + len(db.log.chain) + db.activeRuns()
 		for _, r := range db.log.chain {
 			s.old = append(s.old, freedRun{run{r.pgno, 1}, r.birth})
 		}
+		space = snapshotSpace(db.pageSize, db.alloc.hwm, db.alloc.unused(s.unusedOnDisk()))
 	case replace:
 		t := db.log.head
 		s.old = append(s.old, freedRun{run{t.pgno, 1}, t.birth})
@@ -875,7 +876,7 @@ func (s *sealer) writeLog() error {
 	for _, r := range s.old {
 		db.delta.free(r.run)
 	}
-	if n := logSpace(db.pageSize, changes) - 1; !replace && n > 0 {
+	if n := space - 1; !replace && n > 0 {
 		more, err := db.allocate(uint32(n), s.group.grows, shortLived)
 		if err != nil {
 			return err
@@ -886,11 +887,10 @@ func (s *sealer) writeLog() error {
 		}
 		s.runs = append(s.runs, more...)
 	}
-	s.encodeLog(snapshot, replace, own)
-	return nil
+	return s.encodeLog(snapshot, replace, own)
 }
 
-func (s *sealer) encodeLog(snapshot, replace bool, own []run) {
+func (s *sealer) encodeLog(snapshot, replace bool, own []run) error {
 	db := s.db
 	l := db.log
 	var w *logWriter
@@ -905,6 +905,9 @@ func (s *sealer) encodeLog(snapshot, replace bool, own []run) {
 	n := 0
 	for _, r := range own {
 		n += int(r.n)
+	}
+	if len(pages) > n {
+		return fmt.Errorf("the free log takes %d pages, %d are there", len(pages), n) // never, by the bounds
 	}
 	for len(pages) < n {
 		pages = append(pages, newLogPage(db.pageSize))
@@ -930,6 +933,7 @@ func (s *sealer) encodeLog(snapshot, replace bool, own []run) {
 	l.head, l.hwm = prev, db.alloc.hwm
 	l.records += w.written
 	s.log = &l
+	return nil
 }
 
 // unusedOnDisk returns the pages that the state being sealed does not reach though the
@@ -948,17 +952,6 @@ func (s *sealer) unusedOnDisk() []run {
 		}
 	}
 	return rs
-}
-
-// activeRuns bounds the runs that the open transaction has allocated.
-func (db *DB) activeRuns() int {
-	n := 0
-	if tx := db.active; tx != nil {
-		for _, sc := range tx.w.scopes {
-			n += len(sc.allocs.runs())
-		}
-	}
-	return n
 }
 
 // write writes the pages, adjacent ones together.
@@ -1039,7 +1032,9 @@ func (s *sealer) settle(needed []uint64) {
 		db.log = *s.log
 		db.delta.reset(deltaMark{})
 	}
-	db.delta.tidy(tidyDelta)
+	if db.delta.grown() {
+		db.delta.tidy()
+	}
 	db.moved += len(s.moves)
 	s.endMoves()
 	db.head = &snapshot{txid, s.root, db.log.head, db.alloc.hwm, db.m}

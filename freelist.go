@@ -486,6 +486,7 @@ func joinRuns(rs []run) []run {
 // in any order. What was allocated and freed again cancels out.
 type delta struct {
 	freed, allocated []run
+	tidied           int // runs that were left when it was tidied last
 }
 
 func (d *delta) free(r run)  { d.freed = append(d.freed, r) }
@@ -498,16 +499,20 @@ func (d *delta) mark() deltaMark { return deltaMark{len(d.freed), len(d.allocate
 
 func (d *delta) reset(m deltaMark) {
 	d.freed, d.allocated = d.freed[:m.freed], d.allocated[:m.allocated]
+	d.tidied = min(d.tidied, m.freed+m.allocated)
 }
 
-// tidyDelta is the number of runs from which on a delta is tidied between flushes.
-const tidyDelta = 1 << 16
+// grown tells whether a delta should be tidied between flushes: it has many runs, and twice as
+// many as were left the last time, so that each run is looked at a few times at most.
+func (d *delta) grown() bool {
+	const many = 1 << 16
+	return len(d.freed)+len(d.allocated) > max(many, 2*d.tidied)
+}
 
-// tidy reduces a delta of more than limit runs to its net change.
-func (d *delta) tidy(limit int) {
-	if len(d.freed)+len(d.allocated) > limit {
-		d.freed, d.allocated = d.net()
-	}
+// tidy reduces a delta to its net change.
+func (d *delta) tidy() {
+	d.freed, d.allocated = d.net()
+	d.tidied = len(d.freed) + len(d.allocated)
 }
 
 // net returns the net change: runs that became free, and runs that are so no longer.
@@ -674,6 +679,15 @@ func encodeLogSnapshot(pageSize int, hwm uint32, free []run) (*logWriter, []page
 	w.runs(logFree, free)
 	w.close()
 	return w, w.done
+}
+
+// snapshotSpace bounds the pages that a snapshot of what is free takes, its own pages taken out of
+// that. They part few runs: an eighth more than is needed now is plenty. To count with the longest
+// records only would leave most of each page empty, and make the next snapshot due at once.
+func snapshotSpace(pageSize int, hwm uint32, free []run) int {
+	_, pages := encodeLogSnapshot(pageSize, hwm, free)
+	n := len(pages) + len(pages)/8 + 2
+	return min(n, logSpace(pageSize, len(free)+n))
 }
 
 // fitsTail tells whether a delta of so many runs goes into the newest page.

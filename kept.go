@@ -37,7 +37,7 @@ func (db *DB) roomToKeep(n int) error {
 	if int64(k.all.pages-k.flying.pages+uint64(n))<<db.shift <= db.opts.DirtyLimit {
 		return nil
 	}
-	pages := db.keptExcept(&k.flying, &k.flying) // old ones too: their places are nobody else's
+	pages := db.keptExcept(&k.flying) // old ones too: their places are nobody else's
 	if err := db.writeKept(pages); err != nil {
 		return err
 	}
@@ -62,14 +62,15 @@ func (s *sealer) keep() error {
 	return nil
 }
 
-// keptExcept returns the kept pages that are in neither of two sets, in order.
-func (db *DB) keptExcept(a, b *pageSet) []pageWrite {
+// keptExcept returns the kept pages that are in none of some sets, in order.
+func (db *DB) keptExcept(sets ...*pageSet) []pageWrite {
 	pages := make([]pageWrite, 0, db.kept.all.pages)
 	for _, r := range db.kept.all.runs() {
 		for at := r.start; at < r.end(); at++ {
-			if one := (run{at, 1}); !a.holds(one) && !b.holds(one) {
-				pages = append(pages, pageWrite{at, *db.m.keptAt(at)})
+			if slices.ContainsFunc(sets, func(s *pageSet) bool { return s.holds(run{at, 1}) }) {
+				continue
 			}
+			pages = append(pages, pageWrite{at, *db.m.keptAt(at)})
 		}
 	}
 	return pages

@@ -134,6 +134,32 @@ func TestReadersOfKeptPages(t *testing.T) {
 	}
 }
 
+// repeated runs fn again and again on some goroutines, until the function that it returns is called
+// or fn fails.
+func repeated(t *testing.T, goroutines int, fn func() error) (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if err := fn(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	return func() {
+		close(done)
+		wg.Wait()
+	}
+}
+
 // Readers run beside commits and flushes. With -race this shows that nobody reads a buffer that
 // is in use again.
 func TestConcurrentReadersOfKeptPages(t *testing.T) {
@@ -142,28 +168,13 @@ func TestConcurrentReadersOfKeptPages(t *testing.T) {
 	db := openKeeping(t, simfile.New(simfile.Options{}), o)
 	const n = 300
 	ok(t, db.Update(putAll(n, 0)))
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				err := db.View(func(tx *Tx) error {
-					v := tx.Bucket([]byte("b")).Get([]byte{0, 0, 0, 0})[0]
-					checkAll(t, tx, n, v)
-					return nil
-				})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-			}
+	stop := repeated(t, 3, func() error {
+		return db.View(func(tx *Tx) error {
+			v := tx.Bucket([]byte("b")).Get([]byte{0, 0, 0, 0})[0]
+			checkAll(t, tx, n, v)
+			return nil
 		})
-	}
+	})
 	for i := range 150 {
 		if err := db.Update(putAll(n, byte(i))); err != nil {
 			t.Error(err)
@@ -174,8 +185,7 @@ func TestConcurrentReadersOfKeptPages(t *testing.T) {
 			}
 		}
 	}
-	close(stop)
-	wg.Wait()
+	stop()
 }
 
 // What only old readers need of kept pages waits for no flush, and none writes it.
@@ -227,26 +237,13 @@ func TestCopiesBesideCommits(t *testing.T) {
 	o.DirtyLimit = 1 << 20
 	db := openKeeping(t, simfile.New(simfile.Options{}), o)
 	ok(t, db.Update(putAll(300, 0)))
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if err := db.View(func(tx *Tx) error { _, err := tx.WriteTo(io.Discard); return err }); err != nil {
-				t.Error(err)
-				return
-			}
-		}
+	stop := repeated(t, 1, func() error {
+		return db.View(func(tx *Tx) error { _, err := tx.WriteTo(io.Discard); return err })
 	})
 	for i := range 200 {
 		ok(t, db.Update(putAll(300, byte(i))))
 	}
-	close(stop)
-	wg.Wait()
+	stop()
 }
 
 // A copy has what is in memory only.

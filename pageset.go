@@ -269,19 +269,3 @@ func (s *pageSet) runs() []run {
 		from = r.end()
 	}
 }
-
-// runCount is the number of runs.
-func (s *pageSet) runCount() int {
-	n, last := 0, uint64(0)
-	for _, c := range s.chunks {
-		if c == nil || c.n == 0 {
-			last = 0
-			continue
-		}
-		for _, w := range c.words {
-			n += bits.OnesCount64(w &^ (w<<1 | last))
-			last = w >> 63
-		}
-	}
-	return n
-}

@@ -14,7 +14,7 @@ type Stats struct {
 	WriteBeginN int       // write transactions begun
 	WriteTxN    int       // write transactions committed, those that changed nothing included
 	RollbackN   int       // write transactions rolled back, failed commits included
-	SealN       int       // times that pages were written for one or more transactions
+	SealN       int       // times that changed pages got their places, for one or more transactions
 	FlushN      int       // flushes
 	GroupSize   Histogram // transactions sealed together
 	FlushTime   Histogram // microseconds from the write of a meta to the end of its flush

@@ -45,7 +45,7 @@ func NewCollector(db *folio.DB, labels prometheus.Labels) prometheus.Collector {
 	writes := desc("write_transactions_total", "Write transactions ended, by outcome.", "outcome")
 	add(writes, counter, func(s *folio.Stats) float64 { return float64(s.WriteTxN) }, "committed")
 	add(writes, counter, func(s *folio.Stats) float64 { return float64(s.RollbackN) }, "rolled_back")
-	add(desc("seals_total", "Times that pages were written for one or more transactions."), counter, func(s *folio.Stats) float64 { return float64(s.SealN) })
+	add(desc("seals_total", "Times that changed pages got their places, for one or more transactions."), counter, func(s *folio.Stats) float64 { return float64(s.SealN) })
 
 	pages := desc("pages", "Pages up to the high-water mark, by use.", "use")
 	add(pages, gauge, func(s *folio.Stats) float64 { return float64(s.DataPageN) }, "data")

@@ -219,6 +219,10 @@ var mutations = []mutation{
 		[]edit{{"freelist.go", "	a.retained(p.run)\n", ""}},
 		".", "TestOldKeptPages", nil},
 
+	{"SnapshotDueAtOnce", "a snapshot of the free log gets pages by the longest records",
+		[]edit{{"freelist.go", "return min(n, logSpace(pageSize, len(free)+n))", "return logSpace(pageSize, len(free)+n)"}},
+		".", "TestSnapshotSpace", nil},
+
 	// Appending.
 	{"TailAfterRootSplit", "the way of an append that split the root is taken for the way to the last leaf",
 		[]edit{{"tree.go", "if path[0].pgno != b.root.pgno {", "if false {"}},
