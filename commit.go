@@ -1077,6 +1077,7 @@ func (s *sealer) undo() {
 // stays its own.
 func (tx *Tx) abandon() {
 	a := tx.db.alloc
+	tx.w.abandoned = true
 	for _, sc := range tx.w.scopes {
 		a.giveBack(sc.allocs.runs())
 	}

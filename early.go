@@ -227,7 +227,7 @@ func (w *earlyWriter) write() error {
 	if err := db.remap(); err != nil {
 		return err
 	}
-	w.tx.m, w.tx.hwm = db.m, db.alloc.hwm
+	w.tx.follow()
 	for i := range w.bufs {
 		db.m.setVerified(w.first + uint32(i))
 	}

@@ -805,6 +805,74 @@ func TestAbandonedBeforeACall(t *testing.T) {
 	ok(t, db.Close())
 }
 
+// So does one that looks for pages that the transaction wrote early, and lost.
+func TestAbandonedBeforeACallOnEarlyPages(t *testing.T) {
+	db := openSim(t, simfile.New(simfile.Options{}), nil)
+	failed := errors.New("the group failed")
+	err := db.Update(inB(func(b *Bucket) error {
+		ok(t, b.Load(t.Context(), func(yield func(k, v []byte) bool) {
+			for i := range 1000 {
+				if !yield(fmt.Appendf(nil, "k%05d", i), make([]byte, 50)) {
+					return
+				}
+			}
+		}))
+		db.mu.Lock()
+		call := background(func() error { return b.Delete([]byte("k00500")) })
+		time.Sleep(10 * time.Millisecond) // as above
+		b.tx.fail(failed)
+		b.tx.abandon()
+		db.dirty.reset()
+		db.alloc.trim()
+		db.mu.Unlock()
+		if err := within(t, "Delete", call); err != failed {
+			t.Errorf("Delete gives %v", err)
+		}
+		return nil
+	}))
+	if !errors.Is(err, failed) {
+		t.Errorf("Update gives %v", err)
+	}
+	sound(t, db)
+	ok(t, db.Close())
+}
+
+// A call that gives up the mutex finds what is sealed meanwhile, though the file has grown.
+func TestGrowthWhileACallIsWithoutTheMutex(t *testing.T) {
+	f := newHeldFile(simfile.Options{})
+	db := openSim(t, f, nil)
+	ok(t, db.Update(put("a", nil)))
+	f.hold()
+	first := background(func() error { return db.Update(put("first", nil)) })
+	eventually(t, func() bool { return f.stopped.Load() > 0 })
+	second := background(func() error {
+		return db.Update(inB(func(b *Bucket) error {
+			for i := range 3000 {
+				ok(t, b.Put(fmt.Appendf(nil, "k%05d", i), make([]byte, 100)))
+			}
+			return nil
+		}))
+	})
+	eventually(t, func() bool { return db.waiting() == 1 })
+	ok(t, db.Update(inB(func(b *Bucket) (err error) {
+		defer b.tx.leave(b.tx.enter(), &err)
+		before := b.tx.hwm
+		err = db.unlocked(func() error {
+			f.let()
+			return errors.Join(<-first, <-second)
+		})
+		if db.alloc.hwm <= before {
+			t.Errorf("%d pages, as before", before)
+		}
+		if err == nil {
+			err = b.put([]byte("k02999"), []byte("third"))
+		}
+		return err
+	})))
+	sound(t, db)
+	ok(t, db.Close())
+}
+
 // What a transaction asks of a bucket and the sealing of the group below it do not race.
 func TestCountWhileGroupIsSealed(t *testing.T) {
 	f := newHeldFile(simfile.Options{})

@@ -343,7 +343,10 @@ func (tx *Tx) unlocked(e extent, fn func() error) error {
 // transaction move, so a caller must hold none of them.
 func (db *DB) unlocked(fn func() error) error {
 	db.mu.Unlock()
-	defer db.mu.Lock()
+	defer func() {
+		db.mu.Lock()
+		db.active.follow()
+	}()
 	return fn()
 }
 
@@ -407,7 +410,7 @@ func (tx *Tx) wroteExtent(e extent, err error) error {
 			err = db.m.m.Refresh(off, size)
 		}
 	}
-	tx.m, tx.hwm = db.m, db.alloc.hwm
+	tx.follow()
 	if err != nil {
 		tx.freeExtent(e)
 		return fmt.Errorf("writing a value of %d bytes: %w", e.length, err)

@@ -57,6 +57,7 @@ type writeTx struct {
 	deletes    bool              // so far the transaction only deleted
 	changed    bool
 	read       bool // any call was made on it
+	abandoned  bool // failed because the group below it did
 	writing    run  // the extent that is being written without the mutex
 	tail       tail
 }
@@ -181,11 +182,15 @@ func (tx *Tx) begins() bool {
 func (tx *Tx) enter() (guarded bool) {
 	if tx.writable {
 		tx.db.mu.Lock()
-		tx.m, tx.hwm = tx.db.m, tx.db.alloc.hwm
+		tx.follow()
 		tx.foreign, tx.w.read = false, true
 	}
 	return debug.SetPanicOnFault(true)
 }
+
+// follow lets a write transaction see the pages that the file has now: those below it may have
+// moved to new ones while it was without the mutex.
+func (tx *Tx) follow() { tx.m, tx.hwm = tx.db.m, tx.db.alloc.hwm }
 
 // leave ends a call. A panic of the runtime becomes the transaction's error: a fault, when
 // the file was cut short or the disk failed under the mapping, or an index out of range, when
@@ -209,6 +214,9 @@ func (tx *Tx) leave(guarded bool, errp *error) {
 		}
 	}
 	if tx.writable {
+		if tx.w.abandoned && errp != nil && errors.Is(*errp, ErrCorrupt) {
+			*errp = *tx.failed.Load() // what it refers to is not there any more
+		}
 		tx.db.mu.Unlock()
 	}
 }
