@@ -24,6 +24,10 @@ import (
 // and flushes once for all. A transaction that runs at that moment does not hold it up: what it
 // changed so far is set aside, because the first change of each page in its scope left an
 // image of the page as the group had it (see sealer and rebase).
+//
+// A group that seems complete while the flush is still under way is sealed ahead, by the member
+// that came last: then the leader has only the meta to write. Who comes later is sealed as a group
+// of its own, and goes with the same flush if it came before the one under way ended.
 
 // A group is the transactions that will be sealed as one.
 type group struct {
@@ -33,13 +37,19 @@ type group struct {
 	grows   bool   // a transaction in it did not only delete
 	freed   []freedRun
 	allocs  []run
-	lead    chan struct{} // gets a token: one of the members is to flush
+	lead    chan *flush   // gets a flush that one of the members is to finish; nil: to make, too
 	done    chan struct{} // closed when the group is durable or has failed
 	err     error         // set before done is closed
 }
 
+// end lets the members go.
+func (g *group) end(err error) {
+	g.err = err
+	close(g.done)
+}
+
 func newGroup() *group {
-	return &group{lead: make(chan struct{}, 1), done: make(chan struct{})}
+	return &group{lead: make(chan *flush, 1), done: make(chan struct{})}
 }
 
 // A latch is a store that can write no more.
@@ -230,6 +240,7 @@ func (db *DB) commitDeferred() error {
 // holder of the writer's turn; it gives up both.
 func (db *DB) commitDurable(g *group) error {
 	g.members++
+	db.expected--
 	if !db.flushing {
 		f := db.startFlush()
 		db.mu.Unlock()
@@ -237,41 +248,80 @@ func (db *DB) commitDurable(g *group) error {
 		db.finishFlush(f)
 		return g.err
 	}
+	if db.sealsAhead() {
+		if err := db.seal(true); err != nil {
+			g.end(err)
+		} else {
+			db.ahead = append(db.ahead, g)
+		}
+	}
 	db.mu.Unlock()
 	db.order.unlock()
 	select {
 	case <-g.done:
-	case <-g.lead:
-		db.mu.Lock()
-		f := db.startFlush()
-		db.mu.Unlock()
+	case f := <-g.lead:
+		if f == nil {
+			db.mu.Lock()
+			f = db.startFlush()
+			db.mu.Unlock()
+		}
 		db.finishFlush(f)
+		<-g.done // it was among those flushed
 	}
 	return g.err
 }
 
-// A flush is a meta on its way to the disk, and the group that waits for it.
+// A flush is a meta on its way to the disk, and the groups that wait for it.
 type flush struct {
-	group *group
-	state *snapshot
-	meta  meta
-	slot  int
-	kept  []pageWrite // to be written before the meta
-	bytes int64       // written before it began
-	full  bool        // the file's size changed
-	large bool        // flush the pages before the meta
-	took  time.Duration
-	err   error
+	groups []*group
+	state  *snapshot
+	meta   meta
+	slot   int
+	kept   []pageWrite // to be written before the meta
+	bytes  int64       // written before it began
+	full   bool        // the file's size changed
+	large  bool        // flush the pages before the meta
+	took   time.Duration
+	err    error
 }
 
 // startFlush seals the open group, writes the free log, and fixes what finishFlush will make
 // durable. It is called with mu.
 func (db *DB) startFlush() *flush {
 	db.flushing = true
-	f := &flush{group: db.group, slot: 1 - db.slot}
-	if f.err = db.seal(true); f.err == nil {
-		f.err = db.take(f)
+	f := &flush{slot: 1 - db.slot}
+	if g := db.group; g.last != 0 || !db.logged {
+		if err := db.seal(true); err == nil {
+			db.ahead = append(db.ahead, g)
+		} else if g.end(err); len(db.ahead) == 0 {
+			f.err = err
+			return f
+		}
 	}
+	return db.takeAhead(f)
+}
+
+// fewestAhead is how many members a group must have to be sealed ahead.
+const fewestAhead = 4
+
+// sealsAhead tells whether the open group is to be sealed while a flush is under way. That pays if
+// nobody else is likely to join: once as many have as the last flush let go, and nobody stands in
+// line. It must fail no group that the end of the flush would give room to, so there has to be
+// plenty as it is; and the members of the flush that ends meanwhile must not wait for long.
+func (db *DB) sealsAhead() bool {
+	const most = 1024 // pages
+	n := db.dirty.live
+	if db.expected > 0 || db.group.members < db.fewestAhead || len(db.ahead) > 0 || n > most || db.order.waited() {
+		return false
+	}
+	_, room := db.there()
+	return db.latched.Load() == nil && room > 4*uint64(n)+db.reserve()
+}
+
+// takeAhead takes the sealed groups along with f.
+func (db *DB) takeAhead(f *flush) *flush {
+	f.groups, db.ahead = db.ahead, nil
+	f.err = db.take(f)
 	return f
 }
 
@@ -316,15 +366,26 @@ func (db *DB) finishFlush(f *flush) {
 		db.putBack(f)
 	default:
 		db.latch(f.err)
-		db.commits -= f.group.size
-		db.rollbacks += f.group.size
 	}
 	db.kept.flying = pageSet{}
-	f.group.err = f.err
-	close(f.group.done)
-	if db.group.members > 0 && db.latched.Load() == nil {
-		db.group.lead <- struct{}{}
-	} else {
+	db.expected = 0
+	for _, g := range f.groups {
+		db.expected += g.members
+		if f.err != nil {
+			db.commits -= g.size
+			db.rollbacks += g.size
+		}
+		g.end(f.err)
+	}
+	switch {
+	case len(db.ahead) > 0 && db.group.members == 0: // nothing is left to seal
+		g := db.ahead[0]
+		g.lead <- db.takeAhead(&flush{slot: 1 - db.slot})
+	case len(db.ahead) > 0:
+		db.ahead[0].lead <- nil
+	case db.group.members > 0 && db.latched.Load() == nil:
+		db.group.lead <- nil
+	default:
 		db.flushing = false
 		if f.err == nil {
 			db.scheduleFlush() // of what was sealed meanwhile
@@ -349,7 +410,7 @@ func (db *DB) bring(f *flush) (doubt bool, err error) {
 		}
 	}()
 	if err := db.writeKept(f.kept); err != nil {
-		return f.group.size > 0, err
+		return slices.ContainsFunc(f.groups, func(g *group) bool { return g.size > 0 }), err
 	}
 	begun := time.Now()
 	err = db.writeMeta(f)
@@ -433,13 +494,18 @@ func (db *DB) latch(err error) {
 	db.opts.Logger.Error("folio: writing has ended until the store is opened again", "path", db.name, "err", err)
 	db.events.add(EventLatched{Err: err, DurableTxid: int(db.durable.txid)})
 	db.rollbacks += db.group.size
+	for _, g := range db.ahead {
+		db.commits -= g.size
+		db.rollbacks += g.size
+		g.end(err)
+	}
+	db.ahead = nil
 	db.publish(db.durable)
 	db.m.forget()
 	for _, r := range db.retired {
 		r.forget()
 	}
-	db.group.err = err
-	close(db.group.done)
+	db.group.end(err)
 	db.group = newGroup()
 }
 
@@ -1032,6 +1098,7 @@ func (s *sealer) settle(needed []uint64) {
 		db.log = *s.log
 		db.delta.reset(deltaMark{})
 	}
+	db.logged = s.log != nil
 	if db.delta.grown() {
 		db.delta.tidy()
 	}

@@ -44,24 +44,28 @@ type DB struct {
 
 // A writer is what mu guards: the newest state, on its way to readers and to the disk.
 type writer struct {
-	m       *mapping // the newest
-	retired []retiredMapping
-	alloc   *allocator
-	dirty   dirtyTable
-	kept    keptPages
-	root    ref       // of the newest finished transaction
-	head    *snapshot // the newest sealed state
-	durable *snapshot
-	slot    int // of the meta of durable
-	flight  uint64
-	log     freeLog
-	delta   delta
-	inUse   pageSet // pages that the newest sealed state reaches, except those of the free log
-	group   *group
-	active  *Tx
-	next    uint64 // id of the next write transaction
-	ended   uint64 // id of the last that ended
-	scopes  uint64 // scopes opened so far
+	m           *mapping // the newest
+	retired     []retiredMapping
+	alloc       *allocator
+	dirty       dirtyTable
+	kept        keptPages
+	root        ref       // of the newest finished transaction
+	head        *snapshot // the newest sealed state
+	durable     *snapshot
+	slot        int // of the meta of durable
+	flight      uint64
+	log         freeLog
+	delta       delta
+	inUse       pageSet // pages that the newest sealed state reaches, except those of the free log
+	group       *group
+	ahead       []*group // sealed while a flush was under way, and waiting for the next
+	logged      bool     // the free log says what is free in the newest sealed state
+	expected    int      // members that the last flush let go, less those that joined since
+	fewestAhead int      // members from which on a group is sealed ahead
+	active      *Tx
+	next        uint64 // id of the next write transaction
+	ended       uint64 // id of the last that ended
+	scopes      uint64 // scopes opened so far
 
 	counters
 
@@ -165,7 +169,7 @@ func init() {
 // openOn opens a store on a file that is locked, and closes the file if that fails.
 func openOn(f backing.File, opts Options, onDisk bool) (*DB, error) {
 	db := &DB{name: f.Name(), opts: opts, readOnly: opts.ReadOnly, onDisk: onDisk, file: f, readers: newReaderTable()}
-	db.group = newGroup()
+	db.group, db.fewestAhead = newGroup(), fewestAhead
 	db.handlers.init()
 	db.events.init(opts.OnEvent)
 	if opts.TraceReaders {

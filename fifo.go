@@ -45,6 +45,13 @@ func (l *fifo) leave(turn chan struct{}) bool {
 	return false
 }
 
+// waited tells whether anybody waits for a turn.
+func (l *fifo) waited() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.served < len(l.queue)
+}
+
 func (l *fifo) unlock() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -182,10 +182,7 @@ func (db *DB) relieve(n int) {
 	a := db.alloc
 	room := a.unusedPages()
 	if db.full {
-		room = a.free.pages
-	}
-	if exists := uint64(db.size) >> db.shift; db.full && exists > uint64(a.hwm) {
-		room += exists - uint64(a.hwm)
+		_, room = db.there()
 	}
 	if room >= uint64(n)+db.reserve() || a.waiting == 0 || db.head.txid == db.durable.txid {
 		return
@@ -213,15 +210,21 @@ func (tx *Tx) prepare(key []byte, n int64) error {
 	return nil
 }
 
+// there returns where the file ends, and how many free pages it has blocks for.
+func (db *DB) there() (end uint32, free uint64) {
+	a := db.alloc
+	end, free = uint32(min(db.size>>db.shift, int64(a.maxPages))), a.free.pages
+	if end > a.hwm {
+		free += uint64(end - a.hwm)
+	}
+	return end, free
+}
+
 // makeRoom sees to it that n pages can be had and keep pages are left that the file already
 // has blocks for.
 func (db *DB) makeRoom(n uint32, keep uint64, straight bool) error {
 	a := db.alloc
-	exists := uint32(min(db.size>>db.shift, int64(a.maxPages)))
-	room := a.free.pages
-	if exists > a.hwm {
-		room += uint64(exists - a.hwm)
-	}
+	exists, room := db.there()
 	if !db.onDisk || room >= uint64(n)+keep {
 		return nil
 	}

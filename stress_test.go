@@ -165,6 +165,9 @@ func (s *stressRun) phase(phase int) (err error) {
 	if s.db, err = foliotest.Open(s.f, &s.opts); err != nil {
 		return err
 	}
+	if s.seed%2 == 0 {
+		s.db.SealAhead(1)
+	}
 	timer := time.AfterFunc(10*time.Minute, func() {
 		debug.SetTraceback("all")
 		panic(fmt.Sprintf("seed %d hangs", s.seed))

@@ -223,6 +223,20 @@ var mutations = []mutation{
 		[]edit{{"freelist.go", "return min(n, logSpace(pageSize, len(free)+n))", "return logSpace(pageSize, len(free)+n)"}},
 		".", "TestSnapshotSpace", nil},
 
+	// Sealing ahead.
+	{"AheadWithoutRoom", "a group is sealed while a flush is under way whether there is room or not",
+		[]edit{{"commit.go", "room > 4*uint64(n)+db.reserve()", "room+1 > 0"}},
+		".", "TestNothingIsSealedAheadWithoutRoom", nil},
+	{"AheadForgottenByALatch", "a failed flush does not tell the group that was sealed ahead",
+		[]edit{{"commit.go", "	for _, g := range db.ahead {\n		db.commits -= g.size\n		db.rollbacks += g.size\n		g.end(err)\n	}\n	db.ahead = nil\n", "	db.ahead = nil\n"}},
+		".", "TestFlushBeneathOneAheadFails", nil},
+	{"AheadFailsWithTheNext", "a group that was sealed ahead waits for ever when the next one fails",
+		[]edit{{"commit.go", "g.end(err); len(db.ahead) == 0 {", "g.end(err); true {"}},
+		".", "TestSealAfterOneAheadFails", nil},
+	{"LogTakenAsCurrent", "a flush does not write the free log though pages were freed since",
+		[]edit{{"commit.go", "db.logged = s.log != nil", "db.logged = true"}},
+		".", "TestDeferred", nil},
+
 	// Appending.
 	{"TailAfterRootSplit", "the way of an append that split the root is taken for the way to the last leaf",
 		[]edit{{"tree.go", "if path[0].pgno != b.root.pgno {", "if false {"}},

@@ -1,0 +1,219 @@
+package folio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/foliokv/folio/internal/simfile"
+)
+
+// openAhead opens a store in which every group of one member is sealed while a flush is under way,
+// and holds the flush of a first transaction.
+func openAhead(t *testing.T) (f *heldFile, db *DB, first <-chan error) {
+	t.Helper()
+	f = newHeldFile(simfile.Options{})
+	db = openSim(t, f, nil)
+	ok(t, db.Update(put("a", nil)))
+	db.fewestAhead = 1
+	db.expected = 0 // as if who put "a" had been seen again
+	f.hold()
+	first = background(func() error { return db.Update(put("first", nil)) })
+	eventually(t, func() bool { return f.stopped.Load() > 0 })
+	return f, db, first
+}
+
+func (db *DB) aheadNow() (groups int, txid uint64) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return len(db.ahead), db.head.txid
+}
+
+func has(t *testing.T, db *DB, key string, want bool) {
+	t.Helper()
+	ok(t, db.View(inBucket(func(b *Bucket) error {
+		if got := b.Get([]byte(key)) != nil; got != want {
+			t.Errorf("%q is there: %v", key, got)
+		}
+		return nil
+	})))
+}
+
+// A group that is complete while a flush is under way is sealed then; who comes later is sealed by
+// the flush that takes both.
+func TestGroupIsSealedAhead(t *testing.T) {
+	f, db, first := openAhead(t)
+	flushes := db.flushes
+	second := background(func() error { return db.Update(put("second", []byte("2"))) })
+	eventually(t, func() bool { n, _ := db.aheadNow(); return n == 1 })
+	third := background(func() error { return db.Update(put("third", []byte("3"))) })
+	eventually(t, func() bool { return db.waiting() == 1 })
+	if n, _ := db.aheadNow(); n != 1 {
+		t.Errorf("%d groups are sealed ahead", n)
+	}
+	has(t, db, "second", false) // it is not durable
+	f.let()
+	for what, c := range map[string]<-chan error{"first": first, "second": second, "third": third} {
+		if err := within(t, what, c); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		has(t, db, what, true)
+	}
+	if n := db.flushes - flushes; n != 2 {
+		t.Errorf("%d flushes", n)
+	}
+	sound(t, db)
+	ok(t, db.Close())
+}
+
+// Where nobody came later, nothing is sealed any more between two flushes, and a power loss at any
+// time finds what was acknowledged.
+func TestFlushOfWhatWasSealedAhead(t *testing.T) {
+	f, db, first := openAhead(t)
+	second := background(func() error { return db.Update(put("second", []byte("2"))) })
+	eventually(t, func() bool { n, _ := db.aheadNow(); return n == 1 })
+	seals := db.seals
+	f.let()
+	ok(t, within(t, "first", first))
+	ok(t, within(t, "second", second))
+	if db.seals != seals {
+		t.Errorf("%d seals since the one ahead", db.seals-seals)
+	}
+	again := openSim(t, simfile.FromImage(f.RandomImage(1).Bytes, simfile.Options{}), nil)
+	has(t, again, "second", true)
+	sound(t, again)
+	ok(t, again.Close())
+	sound(t, db)
+	ok(t, db.Close())
+}
+
+// A group that cannot be sealed ahead fails alone.
+func TestSealAheadFails(t *testing.T) {
+	f, db, first := openAhead(t)
+	broken := errors.New("broken")
+	f.Fail(simfile.Fault{Kind: simfile.Write, Err: broken})
+	if err := within(t, "second", background(func() error { return db.Update(put("second", nil)) })); !errors.Is(err, broken) {
+		t.Errorf("the second: %v", err)
+	}
+	third := background(func() error { return db.Update(put("third", nil)) })
+	eventually(t, func() bool { n, _ := db.aheadNow(); return n == 1 })
+	f.let()
+	ok(t, within(t, "first", first))
+	ok(t, within(t, "third", third))
+	has(t, db, "second", false)
+	has(t, db, "third", true)
+	sound(t, db)
+	ok(t, db.Close())
+}
+
+// When those who came later cannot be sealed, what was sealed ahead is flushed all the same.
+func TestSealAfterOneAheadFails(t *testing.T) {
+	f, db, first := openAhead(t)
+	second := background(func() error { return db.Update(put("second", nil)) })
+	eventually(t, func() bool { n, _ := db.aheadNow(); return n == 1 })
+	third := background(func() error { return db.Update(put("third", nil)) })
+	eventually(t, func() bool { return db.waiting() == 1 })
+	broken := errors.New("broken")
+	f.Fail(simfile.Fault{Kind: simfile.Write, Err: broken})
+	f.let()
+	ok(t, within(t, "first", first))
+	ok(t, within(t, "second", second))
+	if err := within(t, "third", third); !errors.Is(err, broken) {
+		t.Errorf("the third: %v", err)
+	}
+	has(t, db, "second", true)
+	has(t, db, "third", false)
+	ok(t, db.Update(put("fourth", nil)))
+	if s := db.Stats(); s.WriteTxN != 4 || s.RollbackN != 1 {
+		t.Errorf("%d committed, %d rolled back", s.WriteTxN, s.RollbackN)
+	}
+	sound(t, db)
+	ok(t, db.Close())
+}
+
+// A flush that fails takes the group with it that was sealed ahead: it was built upon it.
+func TestFlushBeneathOneAheadFails(t *testing.T) {
+	f, db, first := openAhead(t)
+	second := background(func() error { return db.Update(put("second", nil)) })
+	eventually(t, func() bool { n, _ := db.aheadNow(); return n == 1 })
+	f.Fail(simfile.Fault{Kind: simfile.SyncEnd})
+	f.let()
+	for what, c := range map[string]<-chan error{"first": first, "second": second} {
+		if within(t, what, c) == nil {
+			t.Errorf("%s: acknowledged", what)
+		}
+	}
+	has(t, db, "second", false)
+	if s := db.Stats(); s.WriteTxN != 1 || s.RollbackN != 2 {
+		t.Errorf("%d committed, %d rolled back", s.WriteTxN, s.RollbackN)
+	}
+	if db.Close() == nil {
+		t.Error("Close does not tell")
+	}
+	db = openSim(t, f.Kill(simfile.Options{}), nil)
+	has(t, db, "a", true)
+	sound(t, db)
+	ok(t, db.Close())
+}
+
+// On a disk that has no room to spare nothing is sealed ahead: what the flush under way will
+// free may be what it takes.
+func TestNothingIsSealedAheadWithoutRoom(t *testing.T) {
+	f := newHeldFile(simfile.Options{})
+	db := openSim(t, f, &Options{MaxSize: 1 << 20})
+	for i := 0; ; i++ {
+		if err := db.Update(put(fmt.Sprint("big", i), bytes.Repeat([]byte{1}, 20<<10))); err != nil {
+			break
+		}
+	}
+	db.fewestAhead = 1
+	db.expected = 0
+	stopped := f.stopped.Load()
+	f.hold()
+	first := background(func() error { return db.Update(inB(func(b *Bucket) error { return b.Delete([]byte("big0")) })) })
+	eventually(t, func() bool { return f.stopped.Load() > stopped })
+	second := background(func() error { return db.Update(inB(func(b *Bucket) error { return b.Delete([]byte("big1")) })) })
+	eventually(t, func() bool { n, _ := db.aheadNow(); return n+db.waiting() == 1 })
+	if db.waiting() != 1 {
+		t.Error("the second is sealed")
+	}
+	f.let()
+	ok(t, within(t, "first", first))
+	ok(t, within(t, "second", second))
+	sound(t, db)
+	ok(t, db.Close())
+}
+
+// With as many goroutines as it takes, groups are sealed ahead again and again.
+func TestManyAreSealedAhead(t *testing.T) {
+	f := simfile.New(simfile.Options{OnOp: func(_ int, op simfile.Op) {
+		if op.Kind == simfile.SyncEnd {
+			time.Sleep(100 * time.Microsecond)
+		}
+	}})
+	db := openSim(t, f, nil)
+	ok(t, db.Update(put("a", nil)))
+	const each = 40
+	var wg sync.WaitGroup
+	for g := range 16 {
+		wg.Go(func() {
+			for i := range each {
+				if err := db.Update(put(fmt.Sprint(g, "-", i), nil)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	ok(t, db.View(inBucket(func(b *Bucket) error {
+		if n := b.Count(); n != 16*each+1 {
+			t.Errorf("%d keys", n)
+		}
+		return nil
+	})))
+	sound(t, db)
+	ok(t, db.Close())
+}
