@@ -289,16 +289,14 @@ type flush struct {
 // durable. It is called with mu.
 func (db *DB) startFlush() *flush {
 	db.flushing = true
-	f := &flush{slot: 1 - db.slot}
 	if g := db.group; g.last != 0 || !db.logged {
 		if err := db.seal(true); err == nil {
 			db.ahead = append(db.ahead, g)
 		} else if g.end(err); len(db.ahead) == 0 {
-			f.err = err
-			return f
+			return &flush{err: err}
 		}
 	}
-	return db.takeAhead(f)
+	return db.flushOfAhead()
 }
 
 // fewestAhead is how many members a group must have to be sealed ahead.
@@ -318,9 +316,10 @@ func (db *DB) sealsAhead() bool {
 	return db.latched.Load() == nil && room > 4*uint64(n)+db.reserve()
 }
 
-// takeAhead takes the sealed groups along with f.
-func (db *DB) takeAhead(f *flush) *flush {
-	f.groups, db.ahead = db.ahead, nil
+// flushOfAhead returns a flush of all that is sealed.
+func (db *DB) flushOfAhead() *flush {
+	f := &flush{groups: db.ahead, slot: 1 - db.slot}
+	db.ahead = nil
 	f.err = db.take(f)
 	return f
 }
@@ -380,7 +379,7 @@ func (db *DB) finishFlush(f *flush) {
 	switch {
 	case len(db.ahead) > 0 && db.group.members == 0: // nothing is left to seal
 		g := db.ahead[0]
-		g.lead <- db.takeAhead(&flush{slot: 1 - db.slot})
+		g.lead <- db.flushOfAhead()
 	case len(db.ahead) > 0:
 		db.ahead[0].lead <- nil
 	case db.group.members > 0 && db.latched.Load() == nil:

@@ -22,7 +22,7 @@ const (
 		}
 `
 	needed    = "published, db.durable.txid, db.flight, base)"
-	newFlush  = "f := &flush{group: db.group, slot: 1 - db.slot}"
+	newFlush  = "f := &flush{groups: db.ahead, slot: 1 - db.slot}"
 	setFlight = "db.flight = f.state.txid"
 )
 
@@ -212,7 +212,7 @@ var mutations = []mutation{
 		[]edit{{"commit.go", "!s.keeps && (!withLog || n >= straightPages)", "!withLog || n >= straightPages"}},
 		".", "TestKeptPagesHaveBlocks", nil},
 	{"KeptFailureForgotten", "a Durable transaction's group goes on when kept pages could not be written",
-		[]edit{{"commit.go", "return f.group.size > 0, err", "return false, err"}},
+		[]edit{{"commit.go", "return slices.ContainsFunc(f.groups, func(g *group) bool { return g.size > 0 }), err", "return false, err"}},
 		".", "TestFailedFlushOfKeptPagesWithADurableTransaction", nil},
 
 	{"OldKeptIsNew", "what only readers need of kept pages is written by flushes, and makes them due",
