@@ -44,7 +44,8 @@ type SalvageReport struct {
 	Pairs   int64 // recovered, all that follow included
 
 	// Unverified is the number of pairs from pages that are consistent in themselves but
-	// whose checksum is lost.
+	// whose checksum is lost; all pairs where both metas are lost and nothing shows that the
+	// root that was found is the right one.
 	Unverified int64
 	// Placed is the number of pairs from below lost pages that were put into their bucket.
 	Placed int64
@@ -91,6 +92,7 @@ type salvage struct {
 	stamps []uint32
 
 	unproven map[uint32]bool // pages that were found, whose checksum is not known
+	guessed  bool            // the root was found without a meta, and nothing confirms it
 }
 
 // Salvage stores in dst, which must be empty, all that can be recovered of the state that is
@@ -125,6 +127,9 @@ func (g *salvage) walk() error {
 		}
 	}
 	if err := g.s.run(); err != nil {
+		return err
+	}
+	if err := g.judgeRoot(); err != nil {
 		return err
 	}
 	if g.in.at < 0 && g.s.root.pgno == 0 {
@@ -560,7 +565,7 @@ func (g *salvage) apartFromEachOther(placed, trees []*orphan) (keep, rest []*orp
 func (g *salvage) mayHideBuckets() bool {
 	for _, b := range g.s.buckets[:g.first] {
 		for _, l := range b.losses {
-			if b.nested && !l.value {
+			if (b.nested || b.parent == nil) && !l.value {
 				return true
 			}
 		}
@@ -648,6 +653,54 @@ func (g *salvage) findState() error {
 	return nil
 }
 
+// judgeRoot compares what the walk from a root without a meta has reached with what the free log
+// says is in use. Where the true root is lost, a leaf of some bucket that holds but buckets looks
+// like one, and would give its buckets wrong paths.
+func (g *salvage) judgeRoot() error {
+	s := g.s
+	if g.in.at >= 0 || s.root.pgno == 0 {
+		return nil
+	}
+	switch rest := s.unreached(); {
+	case s.books == nil || rest && s.openEnds():
+		g.guessed = true
+	case rest: // what is not lost of this tree is not all there is
+		s.restart()
+		return s.run()
+	}
+	return nil
+}
+
+// unreached tells whether the walk has not come to a page that is in use.
+func (s *survey) unreached() bool {
+	for i := metaPages; i < min(int(s.end), len(s.kinds)); i++ {
+		if s.kinds[i] == UnknownPage && !s.books.overlaps(run{uint32(i), 1}) {
+			return true
+		}
+	}
+	return false
+}
+
+// openEnds tells whether more pages may have been below one that is lost.
+func (s *survey) openEnds() bool {
+	for _, b := range s.buckets {
+		for _, l := range b.losses {
+			if !l.value && (l.level != 0 || b.nested || b.parent == nil) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// restart makes the survey one that has not begun, and knows no root.
+func (s *survey) restart() {
+	clear(s.kinds[min(metaPages, len(s.kinds)):])
+	clear(s.owners)
+	clear(s.inCell)
+	s.root, s.buckets, s.walked = ref{}, nil, 0
+}
+
 // findSeed returns the seed of the checksums from what is left of the metas, if it is right:
 // then pages that refer to each other match.
 func (g *salvage) findSeed() (uint64, bool) {
@@ -715,6 +768,7 @@ func (s *survey) replayFound() *runSet {
 			return nil
 		}
 	}
+	s.end = replay.hwm
 	return free
 }
 
@@ -891,7 +945,7 @@ func (g *salvage) pairs(b *surveyed) iter.Seq2[[]byte, []byte] {
 // count counts the pair at which an emission is.
 func (g *salvage) count(e *emission) {
 	g.report.Pairs++
-	if !g.s.sealed || e.unproven {
+	if !g.s.sealed || g.guessed || e.unproven {
 		g.report.Unverified++
 	}
 	switch {

@@ -35,6 +35,7 @@ type survey struct {
 	log      ref
 	txid     uint64
 	books    *runSet // free pages, nil if that is not known
+	end      uint32  // of a state found without a meta: its high-water mark, if books are there
 
 	kinds   []PageKind // by page
 	owners  []uint32   // by page: index in buckets
