@@ -217,3 +217,82 @@ func TestManyAreSealedAhead(t *testing.T) {
 	sound(t, db)
 	ok(t, db.Close())
 }
+
+// A store that is latched, by a defect, between the end of a flush and the begin of the next
+// writes no meta any more, and lets everybody go.
+func TestLatchBetweenTwoFlushes(t *testing.T) {
+	for range 5 {
+		f := newHeldFile(simfile.Options{})
+		db := openSim(t, f, nil)
+		ok(t, db.Update(put("a", nil)))
+		f.hold()
+		first := background(func() error { return db.Update(put("first", nil)) })
+		eventually(t, func() bool { return f.stopped.Load() > 0 })
+		second := background(func() error { return db.Update(put("second", nil)) })
+		eventually(t, func() bool { return db.waiting() == 1 })
+		f.let()
+		ok(t, within(t, "first", first)) // the second may have the lead, or not yet
+		db.mu.Lock()
+		flushes := db.flushes
+		if db.latched.Load() == nil && db.flushing && db.flight == 0 {
+			db.latch(errors.New("a defect"))
+			db.mu.Unlock()
+			if within(t, "second", second) == nil {
+				t.Error("the second is acknowledged")
+			}
+			eventually(t, func() bool { db.mu.Lock(); defer db.mu.Unlock(); return !db.flushing })
+			if db.flushes != flushes {
+				t.Error("a meta was written")
+			}
+			if within(t, "Close", background(db.Close)) == nil {
+				t.Error("Close does not tell")
+			}
+			continue
+		}
+		db.mu.Unlock()
+		ok(t, within(t, "second", second))
+		ok(t, db.Close())
+	}
+}
+
+// A token that nobody has taken does not get lost when the group is latched.
+func TestLatchTakesTheLeadBack(t *testing.T) {
+	db := openSim(t, simfile.New(simfile.Options{}), nil)
+	ok(t, db.Update(put("a", nil)))
+	db.mu.Lock()
+	db.flushing, db.handed = true, true // as finishFlush leaves it
+	db.group.lead <- nil
+	db.latch(errors.New("a defect"))
+	if db.flushing {
+		t.Error("a flush is under way that nobody makes")
+	}
+	db.mu.Unlock()
+	if within(t, "Close", background(db.Close)) == nil {
+		t.Error("Close does not tell")
+	}
+}
+
+// A group whose member has been told to flush is not sealed ahead: if that failed, whoever was told
+// might leave with the error, and nobody would flush any more.
+func TestNothingIsSealedAheadOnceTheLeadIsGiven(t *testing.T) {
+	for range 20 { // a member finds both, and takes one by chance
+		f := simfile.New(simfile.Options{})
+		db := openSim(t, f, nil)
+		ok(t, db.Update(put("a", nil)))
+		db.mu.Lock()
+		db.fewestAhead, db.expected = 1, 0
+		db.flushing, db.handed = true, true // as finishFlush leaves it
+		db.group.lead <- nil
+		db.mu.Unlock()
+		f.Fail(simfile.Fault{Kind: simfile.Write})
+		if within(t, "Update", background(func() error { return db.Update(put("b", nil)) })) == nil {
+			t.Error("Update does not tell")
+		}
+		db.mu.Lock()
+		if db.flushing {
+			t.Fatal("a flush is under way that nobody makes")
+		}
+		db.mu.Unlock()
+		ok(t, within(t, "Close", background(db.Close)))
+	}
+}

@@ -288,7 +288,10 @@ type flush struct {
 // startFlush seals the open group, writes the free log, and fixes what finishFlush will make
 // durable. It is called with mu.
 func (db *DB) startFlush() *flush {
-	db.flushing = true
+	db.flushing, db.handed = true, false
+	if l := db.latched.Load(); l != nil {
+		return &flush{err: l.err}
+	}
 	if g := db.group; g.last != 0 || !db.logged {
 		if err := db.seal(true); err == nil {
 			db.ahead = append(db.ahead, g)
@@ -307,9 +310,9 @@ const fewestAhead = 4
 // line. It must fail no group that the end of the flush would give room to, so there has to be
 // plenty as it is; and the members of the flush that ends meanwhile must not wait for long.
 func (db *DB) sealsAhead() bool {
-	const most = 1024 // pages
+	const most = 4 << 20 // bytes
 	n := db.dirty.live
-	if db.expected > 0 || db.group.members < db.fewestAhead || len(db.ahead) > 0 || n > most || db.order.waited() {
+	if db.handed || db.expected > 0 || db.group.members < db.fewestAhead || len(db.ahead) > 0 || int64(n)<<db.shift > most || db.order.waited() {
 		return false
 	}
 	_, room := db.there()
@@ -352,6 +355,9 @@ func (db *DB) metaOf(s *snapshot, base uint64) meta {
 
 // finishFlush makes the state durable, publishes it, and passes the lead on.
 func (db *DB) finishFlush(f *flush) {
+	if l := db.latched.Load(); l != nil && f.err == nil {
+		f.err = l.err // by a panic, after f was made
+	}
 	sealed, doubt := f.err == nil, false
 	if sealed {
 		doubt, f.err = db.bring(f)
@@ -381,8 +387,10 @@ func (db *DB) finishFlush(f *flush) {
 		g := db.ahead[0]
 		g.lead <- db.flushOfAhead()
 	case len(db.ahead) > 0:
+		db.handed = true
 		db.ahead[0].lead <- nil
 	case db.group.members > 0 && db.latched.Load() == nil:
+		db.handed = true
 		db.group.lead <- nil
 	default:
 		db.flushing = false
@@ -492,6 +500,13 @@ func (db *DB) latch(err error) {
 	db.latched.CompareAndSwap(nil, &latch{err: err, durable: db.durable.txid})
 	db.opts.Logger.Error("folio: writing has ended until the store is opened again", "path", db.name, "err", err)
 	db.events.add(EventLatched{Err: err, DurableTxid: int(db.durable.txid)})
+	for _, g := range append([]*group{db.group}, db.ahead...) {
+		select {
+		case <-g.lead: // nobody has taken it, and nobody will
+			db.flushing, db.handed = false, false
+		default:
+		}
+	}
 	db.rollbacks += db.group.size
 	for _, g := range db.ahead {
 		db.commits -= g.size

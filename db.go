@@ -60,6 +60,7 @@ type writer struct {
 	group       *group
 	ahead       []*group // sealed while a flush was under way, and waiting for the next
 	logged      bool     // the free log says what is free in the newest sealed state
+	handed      bool     // a member was told to start a flush, and has not yet
 	expected    int      // members that the last flush let go, less those that joined since
 	fewestAhead int      // members from which on a group is sealed ahead
 	active      *Tx

@@ -663,10 +663,13 @@ func (l *freeLog) encode(pageSize int, replaceTail bool, hwm uint32, freed, allo
 	} else {
 		w.open(newLogPage(pageSize), logRecords)
 	}
-	if hwm != l.hwm {
+	if hwm > l.hwm {
 		w.mark(logHwm, hwm)
 	}
 	w.runs(logFree, freed)
+	if hwm < l.hwm { // what is cut off may have been freed just now: the state of the old log need not be one that lasted
+		w.mark(logHwm, hwm)
+	}
 	w.runs(logAlloc, allocated)
 	w.close()
 	return w, w.done

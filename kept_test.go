@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand"
 	"path/filepath"
@@ -479,4 +480,39 @@ func TestCommitBesideFlushOfKeptPages(t *testing.T) {
 		wantAll(t, reopened, n, 7)
 		sound(t, reopened)
 	}
+}
+
+// After a flush that could not write what was kept, the state whose free log it would have made
+// durable is needed by nobody: its pages are freed, and the end of the file with them. The next
+// log, written upon that one, has to be readable all the same.
+func TestFreeLogAfterAFailedFlushOfKeptPages(t *testing.T) {
+	f := simfile.New(simfile.Options{})
+	db := openKeeping(t, f, keepsAll)
+	for range 2 {
+		ok(t, db.Update(putAll(200, 1)))
+		ok(t, db.Sync())
+	}
+	ok(t, db.Update(func(tx *Tx) error {
+		b, err := tx.CreateBucket([]byte("big"))
+		for i := 0; err == nil && i < 5000; i++ {
+			err = b.Put(fmt.Appendf(nil, "k%06d", i), make([]byte, 200))
+		}
+		return err
+	}))
+	f.Fail(simfile.Fault{At: f.Ops() + 1, Always: true, Kind: simfile.Write}) // behind the free log
+	if db.Sync() == nil {
+		t.Fatal("Sync does not tell")
+	}
+	f.Heal()
+	ok(t, db.Update(func(tx *Tx) error { return tx.DeleteBucket([]byte("big")) }))
+	for i := range 6 {
+		ok(t, db.Update(putAll(1, byte(i))))
+	}
+	if db.alloc.hwm >= db.log.hwm {
+		t.Fatalf("%d pages, %d in the log: nothing is cut off", db.alloc.hwm, db.log.hwm)
+	}
+	ok(t, db.Sync())
+	again := openSim(t, f.Kill(simfile.Options{}), nil)
+	sound(t, again)
+	ok(t, again.Close())
 }

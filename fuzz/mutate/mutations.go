@@ -223,6 +223,10 @@ var mutations = []mutation{
 		[]edit{{"freelist.go", "return min(n, logSpace(pageSize, len(free)+n))", "return logSpace(pageSize, len(free)+n)"}},
 		".", "TestSnapshotSpace", nil},
 
+	{"CutOffBeforeFreed", "the free log cuts the end of the file off before it frees what was there",
+		[]edit{{"freelist.go", "	if hwm > l.hwm {\n", "	if hwm != l.hwm {\n"}, {"freelist.go", "	if hwm < l.hwm { //", "	if false { //"}},
+		".", "TestFreeLogAfterAFailedFlushOfKeptPages", nil},
+
 	// Sealing ahead.
 	{"AheadWithoutRoom", "a group is sealed while a flush is under way whether there is room or not",
 		[]edit{{"commit.go", "room > 4*uint64(n)+db.reserve()", "room+1 > 0"}},
@@ -233,6 +237,12 @@ var mutations = []mutation{
 	{"AheadFailsWithTheNext", "a group that was sealed ahead waits for ever when the next one fails",
 		[]edit{{"commit.go", "g.end(err); len(db.ahead) == 0 {", "g.end(err); true {"}},
 		".", "TestSealAfterOneAheadFails", nil},
+	{"AheadWithTheLeadGiven", "a group is sealed ahead when a member was told to flush it",
+		[]edit{{"commit.go", "db.handed || db.expected > 0", "db.expected > 0"}},
+		".", "TestNothingIsSealedAheadOnceTheLeadIsGiven", nil},
+	{"LeadLostByALatch", "a latch leaves the lead with a group that has ended",
+		[]edit{{"commit.go", "			db.flushing, db.handed = false, false\n", ""}},
+		".", "TestLatchTakesTheLeadBack", nil},
 	{"LogTakenAsCurrent", "a flush does not write the free log though pages were freed since",
 		[]edit{{"commit.go", "db.logged = s.log != nil", "db.logged = true"}},
 		".", "TestDeferred", nil},
