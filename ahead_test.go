@@ -279,6 +279,7 @@ func TestNothingIsSealedAheadOnceTheLeadIsGiven(t *testing.T) {
 		f := simfile.New(simfile.Options{})
 		db := openSim(t, f, nil)
 		ok(t, db.Update(put("a", nil)))
+		ok(t, db.Update(put("a", nil))) // from now on there is room
 		db.mu.Lock()
 		db.fewestAhead, db.expected = 1, 0
 		db.flushing, db.handed = true, true // as finishFlush leaves it
