@@ -30,8 +30,10 @@ type DB struct {
 	published atomic.Pointer[snapshot] // what new readers see; nil once Close has begun
 	latched   atomic.Pointer[latch]
 	readers   *readerTable
-	tidy      atomic.Bool // the end of a reader may let something go: see sweep
-	buffers   sync.Pool   // for reading pages
+	cold      atomic.Int32 // above zero: pages are evicted, see cold.go
+	reading   atomic.Int32 // pages that are being read
+	tidy      atomic.Bool  // the end of a reader may let something go: see sweep
+	buffers   sync.Pool    // for reading pages
 	handlers  handlerQueue
 	events    eventQueue
 	traces    *readerTraces // nil unless Options.TraceReaders

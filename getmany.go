@@ -138,7 +138,7 @@ func (b *Bucket) childMany(keys [][]byte, ds []descent, level int) error {
 			d.at = d.p.ref(d.slot)
 		}
 		pgno := d.p.refPgno(d.slot)
-		if pgno < tx.hwm && pgno < tx.m.pages && tx.m.isVerified(pgno) && tx.db.opts.Verify != VerifyAlways {
+		if pgno < tx.hwm && pgno < tx.m.pages && tx.m.isVerified(pgno) && tx.db.opts.Verify != VerifyAlways && !tx.looking {
 			d.p = tx.m.page(pgno) // not looked at yet
 			continue
 		}

@@ -31,14 +31,17 @@ type Tx struct {
 	known    uint32    // of the pages below, those marked as verified need no look any more
 	slot     *readerSlot
 	writable bool
-	managed  bool // inside View or Update: Commit and Rollback panic
-	within   bool // a call of a read transaction runs that leaves panics to View
+	managed  bool  // inside View or Update: Commit and Rollback panic
+	within   bool  // a call of a read transaction runs that leaves panics to View
+	lookups  uint8 // counts them round and round
 	ended    atomic.Bool
 	failed   atomic.Pointer[error]
 	root     Bucket // the bucket tree
 	opened   Bucket // the first bucket a read transaction opens, to spare an allocation
 	hasOpen  atomic.Bool
 	foreign  bool // the code that runs is the user's
+	looking  bool // pages are asked for before they are touched, see cold.go
+	left     int8 // pages to look at
 
 	w *writeTx // what only a write transaction has
 }
@@ -258,7 +261,11 @@ func (tx *Tx) load(r ref, level int) (page, error) {
 		return nil, corruptf(r.pgno, "referred to, outside the %d pages of the state", tx.hwm)
 	}
 	p := tx.m.page(r.pgno)
-	if !tx.m.isVerified(r.pgno) || tx.db.opts.Verify == VerifyAlways {
+	verified := tx.m.isVerified(r.pgno)
+	if verified && tx.looking {
+		tx.fetch(r.pgno)
+	}
+	if !verified || tx.db.opts.Verify == VerifyAlways {
 		if kept := tx.m.keptPage(r); kept != nil {
 			p = kept
 		} else if err := tx.verify(r, p); err != nil {
@@ -274,7 +281,7 @@ func (tx *Tx) load(r ref, level int) (page, error) {
 // child returns the page in slot i of branch p.
 func (tx *Tx) child(p page, i int) (page, error) {
 	pgno := p.refPgno(i)
-	if pgno < tx.hwm && pgno < tx.m.pages && tx.m.isVerified(pgno) && tx.db.opts.Verify != VerifyAlways {
+	if pgno < tx.hwm && pgno < tx.m.pages && tx.m.isVerified(pgno) && tx.db.opts.Verify != VerifyAlways && !tx.looking {
 		if c := tx.m.page(pgno); c.level() == p.level()-1 {
 			return c, nil
 		}
@@ -290,7 +297,7 @@ func (tx *Tx) verify(r ref, mapped page) error {
 		buf := tx.db.readBuffer()
 		defer tx.db.putReadBuffer(buf)
 		p = (*buf)[:len(mapped)]
-		if err := readFull(tx.db.file, p, int64(r.pgno)<<tx.db.shift); err != nil {
+		if err := tx.db.readPage(p, r.pgno); err != nil {
 			return unreadable(r.pgno, "cannot be read", err)
 		}
 	}
@@ -321,6 +328,11 @@ func verifyPage(seed uint64, r ref, p page) error {
 
 func readFull(f backing.File, b []byte, off int64) error {
 	n, err := f.ReadAt(b, off)
+	return fullRead(n, b, err)
+}
+
+// fullRead returns the error of a read of b that gave n bytes.
+func fullRead(n int, b []byte, err error) error {
 	if n == len(b) {
 		return nil
 	}
@@ -513,13 +525,16 @@ func (db *DB) beginRead() (*Tx, error) {
 		s = again
 		slot.txid.Store(s.txid)
 	}
-	slot.begun.Add(1)
+	begun := slot.begun.Add(1)
 	if db.traces != nil {
 		db.traces.add(slot)
 	}
 	tx := &Tx{db: db, snap: s, m: s.m, hwm: s.hwm, slot: slot}
 	if db.opts.Verify != VerifyAlways {
 		tx.known = min(s.hwm, s.m.pages)
+	}
+	if begun%coldBegin == 0 || db.cold.Load() > 0 {
+		tx.look()
 	}
 	tx.root = Bucket{tx: tx, root: s.root}
 	return tx, nil

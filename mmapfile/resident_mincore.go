@@ -11,7 +11,7 @@ import (
 
 // resident asks in steps, so that the answer for a large map needs little memory.
 func resident(b []byte) (pages, total int, err error) {
-	const step = 1 << 12
+	const step = 1 << 8
 	size := os.Getpagesize()
 	var vec [step]byte
 	for len(b) > 0 {

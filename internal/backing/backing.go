@@ -49,6 +49,12 @@ type File interface {
 	Close() error
 }
 
+// A PageReader is a File with a ReadAt for pages in no order, of which many goroutines read one
+// each at a time.
+type PageReader interface {
+	ReadPage(p []byte, off int64) (int, error)
+}
+
 // A Map is a read-only view of the beginning of a File.
 type Map interface {
 	// Bytes is the memory; it must not be written to, nor used after Close.

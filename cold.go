@@ -1,0 +1,85 @@
+package folio
+
+import (
+	"runtime"
+
+	"github.com/foliokv/folio/internal/backing"
+)
+
+// This file is reading with less memory than data. A goroutine that waits for the device holds one
+// of the scheduler's processors: for as long as it takes if it waits by a fault, and in a system call
+// until the runtime notices, which takes longer than many a device. So with many readers no more
+// reads would be under way at a time than there are processors. Two means:
+//
+//   - A page that is needed for the first time is read by a call that does not wait, and only begins
+//     to read; then others run, and begin to read theirs (readPage).
+//   - A page that was verified is read from the mapping. While such pages are found to have been
+//     evicted, each is asked for (mincore) before it is touched, and read like a new one if it is not
+//     in memory (fetch). As long as none is found, a transaction now and then looks at a few
+//     pages; the others pay one load of memory.
+//
+// With fewer readers than processors nobody is kept waiting, and neither is done: a fault is
+// the cheapest way to read a page.
+
+const (
+	coldBegin = 256  // one of so many read transactions looks, and one of 256 lookups of a long one
+	coldPages = 4    // at how many pages a look is
+	coldEnd   = 4096 // so many pages in a row that are in memory end it
+)
+
+// look makes the transaction ask for pages before it touches them, if there are more readers than
+// processors. Fewer lose nothing by a fault.
+func (tx *Tx) look() {
+	if tx.db.readers.open() <= runtime.GOMAXPROCS(0) {
+		if tx.db.cold.Load() > 0 {
+			tx.db.cold.Add(-coldEnd / 64) // at times few of many have begun
+		}
+		return
+	}
+	tx.looking, tx.left = true, coldPages
+	tx.known = 0 // every page comes by load
+}
+
+// lookNoMore ends look.
+func (tx *Tx) lookNoMore() {
+	tx.looking = false
+	if tx.db.opts.Verify != VerifyAlways {
+		tx.known = min(tx.hwm, tx.m.pages)
+	}
+}
+
+// fetch sees to it that a verified page is in memory.
+func (tx *Tx) fetch(pgno uint32) {
+	db, off := tx.db, int64(pgno)<<tx.db.shift
+	cold := db.cold.Load() > 0
+	if tx.m.m.Cached(off, int64(db.pageSize)) {
+		if cold {
+			cold = db.cold.Add(-1) > 0
+		}
+		if tx.left--; tx.left <= 0 && !cold {
+			tx.lookNoMore()
+		}
+		return
+	}
+	buf := db.readBuffer()
+	defer db.putReadBuffer(buf)
+	if db.readPage((*buf)[:db.pageSize], pgno) != nil {
+		return // who reads it will find out
+	}
+	// Not every system tells what is in memory.
+	if cold || tx.m.m.Cached(off, int64(db.pageSize)) {
+		db.cold.Store(coldEnd)
+	}
+}
+
+// readPage reads a page that a reader needs.
+func (db *DB) readPage(p []byte, pgno uint32) error {
+	defer db.reading.Add(-1)
+	off := int64(pgno) << db.shift
+	r, ok := db.file.(backing.PageReader)
+	if int(db.reading.Add(1)) <= runtime.GOMAXPROCS(0) || !ok {
+		return readFull(db.file, p, off)
+	}
+	n, err := r.ReadPage(p, off)
+	return fullRead(n, p, err)
+}
