@@ -22,13 +22,14 @@ import (
 // the cheapest way to read a page.
 
 const (
-	coldBegin = 256  // one of so many read transactions looks, and one of 256 lookups of a long one
-	coldPages = 4    // at how many pages a look is
+	coldBegin = 256  // one of so many read transactions looks
+	coldPages = 4    // at how many pages
 	coldEnd   = 4096 // so many pages in a row that are in memory end it
 )
 
-// look makes the transaction ask for pages before it touches them, if there are more readers than
-// processors. Fewer lose nothing by a fault.
+// look makes a transaction that begins ask for pages before it touches them, if there are more
+// readers than processors. Fewer lose nothing by a fault. It is decided at the begin, for
+// several goroutines may read in one transaction.
 func (tx *Tx) look() {
 	if tx.db.readers.open() <= runtime.GOMAXPROCS(0) {
 		if tx.db.cold.Load() > 0 {
@@ -36,28 +37,21 @@ func (tx *Tx) look() {
 		}
 		return
 	}
-	tx.looking, tx.left = true, coldPages
+	tx.looking = true
+	tx.left.Store(coldPages)
 	tx.known = 0 // every page comes by load
-}
-
-// lookNoMore ends look.
-func (tx *Tx) lookNoMore() {
-	tx.looking = false
-	if tx.db.opts.Verify != VerifyAlways {
-		tx.known = min(tx.hwm, tx.m.pages)
-	}
 }
 
 // fetch sees to it that a verified page is in memory.
 func (tx *Tx) fetch(pgno uint32) {
 	db, off := tx.db, int64(pgno)<<tx.db.shift
 	cold := db.cold.Load() > 0
+	if !cold && (tx.left.Load() <= 0 || tx.left.Add(-1) < 0) {
+		return
+	}
 	if tx.m.m.Cached(off, int64(db.pageSize)) {
 		if cold {
-			cold = db.cold.Add(-1) > 0
-		}
-		if tx.left--; tx.left <= 0 && !cold {
-			tx.lookNoMore()
+			db.cold.Add(-1)
 		}
 		return
 	}

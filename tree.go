@@ -55,9 +55,6 @@ func (b *Bucket) lookup(key []byte) (p page, at ref, i int, found bool, err erro
 // leaf returns, in a read transaction, the leaf that covers key; nil for an empty tree.
 func (b *Bucket) leaf(key []byte) (page, error) {
 	tx, m := b.tx, b.tx.m
-	if tx.lookups++; tx.lookups == 0 && !tx.looking {
-		tx.look()
-	}
 	p, err := b.rootPage()
 	if p == nil {
 		return nil, err

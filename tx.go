@@ -31,17 +31,16 @@ type Tx struct {
 	known    uint32    // of the pages below, those marked as verified need no look any more
 	slot     *readerSlot
 	writable bool
-	managed  bool  // inside View or Update: Commit and Rollback panic
-	within   bool  // a call of a read transaction runs that leaves panics to View
-	lookups  uint8 // counts them round and round
+	managed  bool // inside View or Update: Commit and Rollback panic
+	within   bool // a call of a read transaction runs that leaves panics to View
 	ended    atomic.Bool
 	failed   atomic.Pointer[error]
 	root     Bucket // the bucket tree
 	opened   Bucket // the first bucket a read transaction opens, to spare an allocation
 	hasOpen  atomic.Bool
-	foreign  bool // the code that runs is the user's
-	looking  bool // pages are asked for before they are touched, see cold.go
-	left     int8 // pages to look at
+	foreign  bool         // the code that runs is the user's
+	looking  bool         // pages are asked for before they are touched, see cold.go
+	left     atomic.Int32 // pages to ask for; more while db.cold
 
 	w *writeTx // what only a write transaction has
 }
