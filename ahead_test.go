@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/foliokv/folio/internal/simfile"
 )
@@ -20,10 +18,7 @@ func openAhead(t *testing.T) (f *heldFile, db *DB, first <-chan error) {
 	ok(t, db.Update(put("a", nil)))
 	db.fewestAhead = 1
 	db.expected = 0 // as if who put "a" had been seen again
-	f.hold()
-	first = background(func() error { return db.Update(put("first", nil)) })
-	eventually(t, func() bool { return f.stopped.Load() > 0 })
-	return f, db, first
+	return f, db, holdFirst(t, db, f)
 }
 
 func (db *DB) aheadNow() (groups int, txid uint64) {
@@ -187,71 +182,40 @@ func TestNothingIsSealedAheadWithoutRoom(t *testing.T) {
 	ok(t, db.Close())
 }
 
-// With as many goroutines as it takes, groups are sealed ahead again and again.
-func TestManyAreSealedAhead(t *testing.T) {
-	f := simfile.New(simfile.Options{OnOp: func(_ int, op simfile.Op) {
-		if op.Kind == simfile.SyncEnd {
-			time.Sleep(100 * time.Microsecond)
-		}
-	}})
-	db := openSim(t, f, nil)
-	ok(t, db.Update(put("a", nil)))
-	const each = 40
-	var wg sync.WaitGroup
-	for g := range 16 {
-		wg.Go(func() {
-			for i := range each {
-				if err := db.Update(put(fmt.Sprint(g, "-", i), nil)); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	ok(t, db.View(inBucket(func(b *Bucket) error {
-		if n := b.Count(); n != 16*each+1 {
-			t.Errorf("%d keys", n)
-		}
-		return nil
-	})))
-	sound(t, db)
-	ok(t, db.Close())
-}
-
-// A store that is latched, by a defect, between the end of a flush and the begin of the next
-// writes no meta any more, and lets everybody go.
-func TestLatchBetweenTwoFlushes(t *testing.T) {
-	for range 5 {
-		f := newHeldFile(simfile.Options{})
+// A store that is latched, by a defect, before a flush that is due writes no meta any more, and lets
+// everybody go: whether the member that has the lead is to make the flush, or was given it.
+func TestLatchBeforeAFlush(t *testing.T) {
+	for _, given := range []bool{false, true} {
+		f := simfile.New(simfile.Options{})
 		db := openSim(t, f, nil)
 		ok(t, db.Update(put("a", nil)))
-		f.hold()
-		first := background(func() error { return db.Update(put("first", nil)) })
-		eventually(t, func() bool { return f.stopped.Load() > 0 })
+		db.mu.Lock()
+		db.flushing = true // another flush, so to say
+		db.logged = false  // and Deferred commits before
+		db.mu.Unlock()
 		second := background(func() error { return db.Update(put("second", nil)) })
 		eventually(t, func() bool { return db.waiting() == 1 })
-		f.let()
-		ok(t, within(t, "first", first)) // the second may have the lead, or not yet
 		db.mu.Lock()
-		flushes := db.flushes
-		if db.latched.Load() == nil && db.flushing && db.flight == 0 {
-			db.latch(errors.New("a defect"))
-			db.mu.Unlock()
-			if within(t, "second", second) == nil {
-				t.Error("the second is acknowledged")
-			}
-			eventually(t, func() bool { db.mu.Lock(); defer db.mu.Unlock(); return !db.flushing })
-			if db.flushes != flushes {
-				t.Error("a meta was written")
-			}
-			if within(t, "Close", background(db.Close)) == nil {
-				t.Error("Close does not tell")
-			}
-			continue
+		g := db.group
+		var next *flush
+		if given {
+			next = db.startFlush()
+		} else {
+			db.handed = true
 		}
+		g.lead <- next
+		ops := f.Ops()
+		db.latch(errors.New("a defect"))
 		db.mu.Unlock()
-		ok(t, within(t, "second", second))
-		ok(t, db.Close())
+		if within(t, "second", second) == nil {
+			t.Error("the second is acknowledged")
+		}
+		if within(t, "Close", background(db.Close)) == nil {
+			t.Error("Close does not tell")
+		}
+		if f.Ops() != ops {
+			t.Errorf("given %v: something was written", given)
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 //     in memory (fetch). As long as none is found, a transaction now and then looks at a few
 //     pages; the others pay one load of memory.
 //
-// With fewer readers than processors nobody is kept waiting, and neither is done: a fault is
+// With no more readers than processors nobody is kept waiting, and neither is done: a fault is
 // the cheapest way to read a page.
 
 const (

@@ -308,15 +308,17 @@ const fewestAhead = 4
 // sealsAhead tells whether the open group is to be sealed while a flush is under way. That pays if
 // nobody else is likely to join: once as many have as the last flush let go, and nobody stands in
 // line. It must fail no group that the end of the flush would give room to, so there has to be
-// plenty as it is; and the members of the flush that ends meanwhile must not wait for long.
+// plenty as it is, also for the free log; and the members of the flush that ends meanwhile must not
+// wait for long.
 func (db *DB) sealsAhead() bool {
 	const most = 4 << 20 // bytes
-	n := db.dirty.live
-	if db.handed || db.expected > 0 || db.group.members < db.fewestAhead || len(db.ahead) > 0 || int64(n)<<db.shift > most || db.order.waited() {
+	complete := db.expected <= 0 && db.group.members >= db.fewestAhead && !db.order.waited()
+	if !complete || db.handed || len(db.ahead) > 0 || db.latched.Load() != nil {
 		return false
 	}
+	n := db.dirty.live
 	_, room := db.there()
-	return db.latched.Load() == nil && room > 4*uint64(n)+db.reserve()
+	return int64(n)<<db.shift <= most && room > 4*uint64(n)+db.reserve() && !db.log.outgrown(db.pageSize)
 }
 
 // flushOfAhead returns a flush of all that is sealed.

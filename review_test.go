@@ -131,13 +131,21 @@ func within(t *testing.T, what string, c <-chan error) error {
 	}
 }
 
+// holdFirst runs a transaction whose flush has begun and is held.
+func holdFirst(t *testing.T, db *DB, f *heldFile) <-chan error {
+	t.Helper()
+	stopped := f.stopped.Load()
+	f.hold()
+	first := background(func() error { return db.Update(put("first", []byte("1"))) })
+	eventually(t, func() bool { return f.stopped.Load() > stopped })
+	return first
+}
+
 // sealUnder brings about that one transaction waits for the flush of another; release lets
 // both finish, so that the group is sealed while the caller's transaction is open.
 func sealUnder(t *testing.T, db *DB, f *heldFile) (release func() error) {
 	t.Helper()
-	f.hold()
-	first := background(func() error { return db.Update(put("first", []byte("1"))) })
-	eventually(t, func() bool { return f.stopped.Load() > 0 })
+	first := holdFirst(t, db, f)
 	second := background(func() error { return db.Update(put("second", []byte("2"))) })
 	eventually(t, func() bool { return db.waiting() == 1 })
 	return func() error {
@@ -778,63 +786,39 @@ func TestFailedPutIntoEmptyBucket(t *testing.T) {
 }
 
 // A call that waits for the mutex while the group below its transaction fails returns the
-// transaction's error.
+// transaction's error, also when it looks for pages that the transaction wrote early, and lost.
 func TestAbandonedBeforeACall(t *testing.T) {
-	db := openSim(t, simfile.New(simfile.Options{}), nil)
-	failed := errors.New("the group failed")
-	err := db.Update(inB(func(b *Bucket) error {
-		if err := b.Put([]byte("k"), nil); err != nil {
-			return err
-		}
-		db.mu.Lock()
-		call := background(func() error { return b.Delete([]byte("k")) })
-		time.Sleep(10 * time.Millisecond) // without it the call may find the error at its begin
-		b.tx.fail(failed)
-		b.tx.abandon()
-		db.dirty.reset()
-		db.mu.Unlock()
-		if err := within(t, "Delete", call); err != failed {
-			t.Errorf("Delete gives %v", err)
-		}
-		return nil
-	}))
-	if !errors.Is(err, failed) {
-		t.Errorf("Update gives %v", err)
-	}
-	sound(t, db)
-	ok(t, db.Close())
-}
-
-// So does one that looks for pages that the transaction wrote early, and lost.
-func TestAbandonedBeforeACallOnEarlyPages(t *testing.T) {
-	db := openSim(t, simfile.New(simfile.Options{}), nil)
-	failed := errors.New("the group failed")
-	err := db.Update(inB(func(b *Bucket) error {
-		ok(t, b.Load(t.Context(), func(yield func(k, v []byte) bool) {
-			for i := range 1000 {
-				if !yield(fmt.Appendf(nil, "k%05d", i), make([]byte, 50)) {
-					return
-				}
+	for _, early := range []bool{false, true} {
+		db := openSim(t, simfile.New(simfile.Options{}), nil)
+		failed := errors.New("the group failed")
+		err := db.Update(inB(func(b *Bucket) error {
+			if early {
+				ok(t, b.Load(t.Context(), func(yield func(k, v []byte) bool) {
+					for i := 0; i < 1000 && yield(fmt.Appendf(nil, "k%05d", i), make([]byte, 50)); i++ {
+					}
+				}))
+			} else {
+				ok(t, b.Put([]byte("k00500"), nil))
 			}
+			db.mu.Lock()
+			call := background(func() error { return b.Delete([]byte("k00500")) })
+			time.Sleep(10 * time.Millisecond) // without it the call may find the error at its begin
+			b.tx.fail(failed)
+			b.tx.abandon()
+			db.dirty.reset()
+			db.alloc.trim()
+			db.mu.Unlock()
+			if err := within(t, "Delete", call); err != failed {
+				t.Errorf("written early %v: Delete gives %v", early, err)
+			}
+			return nil
 		}))
-		db.mu.Lock()
-		call := background(func() error { return b.Delete([]byte("k00500")) })
-		time.Sleep(10 * time.Millisecond) // as above
-		b.tx.fail(failed)
-		b.tx.abandon()
-		db.dirty.reset()
-		db.alloc.trim()
-		db.mu.Unlock()
-		if err := within(t, "Delete", call); err != failed {
-			t.Errorf("Delete gives %v", err)
+		if !errors.Is(err, failed) {
+			t.Errorf("Update gives %v", err)
 		}
-		return nil
-	}))
-	if !errors.Is(err, failed) {
-		t.Errorf("Update gives %v", err)
+		sound(t, db)
+		ok(t, db.Close())
 	}
-	sound(t, db)
-	ok(t, db.Close())
 }
 
 // A call that gives up the mutex finds what is sealed meanwhile, though the file has grown.
@@ -842,9 +826,7 @@ func TestGrowthWhileACallIsWithoutTheMutex(t *testing.T) {
 	f := newHeldFile(simfile.Options{})
 	db := openSim(t, f, nil)
 	ok(t, db.Update(put("a", nil)))
-	f.hold()
-	first := background(func() error { return db.Update(put("first", nil)) })
-	eventually(t, func() bool { return f.stopped.Load() > 0 })
+	first := holdFirst(t, db, f)
 	second := background(func() error {
 		return db.Update(inB(func(b *Bucket) error {
 			for i := range 3000 {
