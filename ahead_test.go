@@ -196,16 +196,18 @@ func TestLatchBeforeAFlush(t *testing.T) {
 		second := background(func() error { return db.Update(put("second", nil)) })
 		eventually(t, func() bool { return db.waiting() == 1 })
 		db.mu.Lock()
-		g := db.group
-		var next *flush
+		g, latch := db.group, func() { db.latch(errors.New("a defect")) }
+		ops := f.Ops()
 		if given {
-			next = db.startFlush()
+			next := db.startFlush()
+			ops = f.Ops()
+			latch()
+			g.lead <- next // whoever has it does not wait for the mutex
 		} else {
 			db.handed = true
+			g.lead <- nil
+			latch()
 		}
-		g.lead <- next
-		ops := f.Ops()
-		db.latch(errors.New("a defect"))
 		db.mu.Unlock()
 		if within(t, "second", second) == nil {
 			t.Error("the second is acknowledged")
