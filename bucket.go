@@ -10,14 +10,17 @@ import (
 // to its transaction. Reads through a nil *Bucket, or after the transaction ended, find
 // nothing.
 type Bucket struct {
-	tx       *Tx
-	parent   *Bucket // nil: the bucket tree
-	name     []byte
-	root     ref
-	inline   page // the whole tree, when it stands in the parent's cell
-	sequence uint64
+	tx           *Tx
+	parent       *Bucket // nil: the bucket tree
+	root         ref
+	inline       page // the whole tree, when it stands in the parent's cell
+	sequence     uint64
+	*writeBucket // what only a bucket of a write transaction has
+}
 
-	// In a write transaction:
+// A writeBucket is the part of a Bucket for writing.
+type writeBucket struct {
+	name     []byte
 	children map[string]*Bucket // open buckets: one Bucket for each
 	stale    []*Bucket          // of them, those that changed or hold one that did; see touch
 	listed   bool               // it stands in its parent's stale
@@ -104,7 +107,9 @@ func (b *Bucket) Writable() bool { return b.tx.writable }
 func (b *Bucket) Root() uint64 { return uint64(b.root.pgno) }
 
 // live tells whether reads through b make sense.
-func (b *Bucket) live() bool { return b != nil && b.tx != nil && !b.gone && b.tx.usable() }
+func (b *Bucket) live() bool {
+	return b != nil && b.tx != nil && (b.writeBucket == nil || !b.gone) && b.tx.usable()
+}
 
 // writeCheck returns the error that a write through b must give before anything else.
 func (b *Bucket) writeCheck() error {
@@ -298,7 +303,7 @@ func (b *Bucket) Bucket(name []byte) *Bucket {
 
 // bucket returns the nested bucket called name, nil without an error if there is none.
 func (b *Bucket) bucket(name []byte) (*Bucket, error) {
-	if c := b.children[string(name)]; c != nil {
+	if c := b.open(name); c != nil {
 		return c, nil
 	}
 	p, at, i, found, err := b.lookup(name)
@@ -309,13 +314,15 @@ func (b *Bucket) bucket(name []byte) (*Bucket, error) {
 	if flags != cellBucket {
 		return nil, nil
 	}
-	c := b.tx.newBucket()
-	c.tx, c.parent = b.tx, b
+	var c *Bucket
 	if b.tx.writable {
 		// The cell may move or go; the header and an inline page are small.
 		v = bytes.Clone(v)
-		c.name = bytes.Clone(name)
+		c = b.newChild(name)
 		b.adopt(c)
+	} else {
+		c = b.tx.newBucket()
+		c.tx, c.parent = b.tx, b
 	}
 	if err := c.setHeader(v); err != nil {
 		return nil, corruptf(at.pgno, "bucket in slot %d: %v", i, err)
@@ -336,12 +343,39 @@ func (b *Bucket) circular() bool {
 	return false
 }
 
-// newBucket returns an empty Bucket: the first of a read transaction lies in the Tx itself.
+// newBucket returns an empty Bucket of a read transaction: the first lies in the Tx itself.
 func (tx *Tx) newBucket() *Bucket {
-	if tx.writable || !tx.hasOpen.CompareAndSwap(false, true) {
+	if !tx.hasOpen.CompareAndSwap(false, true) {
 		return new(Bucket)
 	}
 	return &tx.opened
+}
+
+// newChild returns an empty Bucket of a write transaction.
+func (b *Bucket) newChild(name []byte) *Bucket {
+	c := &struct {
+		Bucket
+		w writeBucket
+	}{}
+	c.Bucket = Bucket{tx: b.tx, parent: b, writeBucket: &c.w}
+	c.w.name = bytes.Clone(name)
+	return &c.Bucket
+}
+
+// version counts the changes of the tree.
+func (b *Bucket) version() uint64 {
+	if b.writeBucket == nil {
+		return 0
+	}
+	return b.changes
+}
+
+// open returns the open bucket called name, nil if it is not open.
+func (b *Bucket) open(name []byte) *Bucket {
+	if b.writeBucket == nil {
+		return nil
+	}
+	return b.children[string(name)]
 }
 
 func (b *Bucket) adopt(c *Bucket) {
@@ -401,7 +435,7 @@ func (b *Bucket) create(name []byte) (*Bucket, error) {
 	if err := b.tx.prepare(name, 0); err != nil {
 		return nil, err
 	}
-	c := &Bucket{tx: b.tx, parent: b, name: bytes.Clone(name)}
+	c := b.newChild(name)
 	if err := b.putCell(name, cellBucket, c.header()); err != nil {
 		return nil, err
 	}

@@ -553,7 +553,7 @@ func (db *DB) publish(s *snapshot) {
 		db.past = append(db.past, pastState{txid: old.txid, replaced: time.Now()})
 	}
 	if s.m != db.m {
-		s = &snapshot{s.txid, s.root, s.log, s.hwm, db.m}
+		s = &snapshot{txid: s.txid, root: s.root, log: s.log, hwm: s.hwm, m: db.m}
 		if db.head.txid == s.txid {
 			db.head = s
 		}
@@ -1120,7 +1120,7 @@ func (s *sealer) settle(needed []uint64) {
 	}
 	db.moved += len(s.moves)
 	s.endMoves()
-	db.head = &snapshot{txid, s.root, db.log.head, db.alloc.hwm, db.m}
+	db.head = &snapshot{txid: txid, root: s.root, log: db.log.head, hwm: db.alloc.hwm, m: db.m}
 	db.root = s.root
 	if g.last == 0 {
 		return

@@ -80,20 +80,23 @@ func (c *Cursor) Prev() (key, value []byte) {
 // step is a slot and a cell. Pages may change after they were verified, so it does not trust
 // what it reads; whatever is not a plain pair it leaves to move.
 //
-// Each step asks for the memory of the pair that comes runAhead steps later, and some steps
-// before the end of the leaf one asks for the first pairs of the next, so that cache misses
-// overlap. Not whole pages: a processor drops requests when too many are under way.
+// So that cache misses overlap, each step asks for a piece of the next leaf, in the order of its bytes,
+// which the processor's own prefetching follows: at the end of a leaf all of the next one was
+// asked for. Not at once: a processor drops requests when too many are under way. Where a
+// run begins within a leaf each step asks for the pair that comes runAhead steps later, too.
 type leafRun struct {
 	slots
-	i, d int  // the slot the cursor is on, and the direction, 1 or -1
-	next page // the leaf after this one; empty if not known
+	i, d  int  // the slot the cursor is on, and the direction, 1 or -1
+	whole bool // all of the leaf was asked for
+	next  page // what is to be asked for of the leaf after this one
+	after page // that leaf; empty if not known
+	chunk int  // bytes of it to ask for in a step
 }
 
 const (
 	runAhead   = 8
-	askNextAt  = runAhead / 2 // steps before the end of the leaf
-	askSlots   = 5 * 64       // bytes of a page that have its header and, in general, most slots
-	askOfValue = 64           // bytes of a value
+	askSlots   = 5 * 64 // bytes of a page that have its header and, in general, most slots
+	askOfValue = 64     // bytes of a value
 )
 
 // slots are those of a leaf that may have changed since it was verified; they lie in it.
@@ -140,9 +143,9 @@ func (c *Cursor) startRun(d int) {
 func (c *Cursor) runFrom(d int) {
 	tx, n := c.b.tx, len(c.stack)
 	f, r := &c.stack[n-1], &c.run
-	asked := r.d == d && len(r.next) > 0 && &r.next[0] == &f.p[0]
-	r.slots, r.i, r.d, r.next = slotsOf(f.p), f.i, d, nil
-	if !asked {
+	whole := r.d == d && len(r.after) > 0 && &r.after[0] == &f.p[0]
+	r.slots, r.i, r.d, r.whole, r.next, r.after = slotsOf(f.p), f.i, d, whole, nil, nil
+	if !whole {
 		r.askFrom(r.i+d, d)
 	}
 	if n == 1 {
@@ -151,8 +154,13 @@ func (c *Cursor) runFrom(d int) {
 	up := &c.stack[n-2]
 	if i := up.i + d; uint(i) < uint(up.p.count()) {
 		if pgno := up.p.refPgno(i); pgno < tx.known && tx.m.isVerified(pgno) {
-			r.next = tx.m.page(pgno)
-			mmapfile.Prefetch(r.next[:askSlots])
+			r.after = tx.m.page(pgno)
+			r.next = r.after
+			left := r.n - r.i
+			if d < 0 {
+				left = r.i + 1
+			}
+			r.chunk = (len(r.next)/max(left, 1) + 63) &^ 63
 		}
 	}
 }
@@ -162,19 +170,6 @@ func (c *Cursor) endRun() {
 	if c.run.n > 0 {
 		c.run.n = 0
 		c.stack[len(c.stack)-1].i = c.run.i
-	}
-}
-
-// askNext asks for the first pairs of the next leaf.
-func (r *leafRun) askNext() {
-	if len(r.next) == 0 {
-		return
-	}
-	s := slotsOf(r.next)
-	if r.d > 0 {
-		s.askFrom(0, 1)
-	} else {
-		s.askFrom(s.n-1, -1)
 	}
 }
 
@@ -196,11 +191,13 @@ func (c *Cursor) inLeaf(d int) (key, value []byte, ok bool) {
 	if to > len(p) {
 		return nil, nil, false
 	}
-	switch k := i + runAhead*d; {
-	case uint(k) < uint(r.n):
+	if k := i + runAhead*d; !r.whole && uint(k) < uint(r.n) {
 		r.ask(k)
-	case k == r.n+askNextAt || k == -1-askNextAt:
-		r.askNext()
+	}
+	if len(r.next) > 0 {
+		n := min(r.chunk, len(r.next))
+		mmapfile.Prefetch(r.next[:n])
+		r.next = r.next[n:]
 	}
 	r.i = i
 	c.key = p[off+leafKeyOff : from : from]
@@ -291,7 +288,7 @@ func (c *Cursor) last() (bool, error) {
 // start begins a stack at the root; an empty tree has none.
 func (c *Cursor) start() (bool, error) {
 	p, err := c.b.rootPage()
-	c.where, c.changes = nowhere, c.b.changes
+	c.where, c.changes = nowhere, c.b.version()
 	c.stack = c.stack[:0]
 	if p == nil {
 		return false, err
@@ -455,7 +452,7 @@ func (c *Cursor) prev() (bool, error) {
 }
 
 // fresh tells whether the stack leads to the cursor's key.
-func (c *Cursor) fresh() bool { return len(c.stack) > 0 && c.changes == c.b.changes }
+func (c *Cursor) fresh() bool { return len(c.stack) > 0 && c.changes == c.b.version() }
 
 // stay leaves the cursor on key after it found nothing to move to.
 func (c *Cursor) stay(key []byte, err error) (bool, error) {

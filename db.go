@@ -234,7 +234,7 @@ func (db *DB) beginWrite(cancel <-chan struct{}) (*Tx, error) {
 	}
 	tx := &Tx{db: db, m: db.m, hwm: db.alloc.hwm, writable: true}
 	tx.w = &writeTx{id: db.next, base: db.head.txid, durability: db.opts.Durability, deletes: true}
-	tx.root = Bucket{tx: tx, root: db.root}
+	tx.root = Bucket{tx: tx, root: db.root, writeBucket: &tx.w.root}
 	db.next++
 	db.begins++
 	tx.openScope()

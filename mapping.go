@@ -125,9 +125,41 @@ func (m *mapping) forgetKept(pgno uint32) {
 
 // A snapshot is an immutable committed state.
 type snapshot struct {
-	txid uint64
-	root ref
-	log  ref // newest page of the free log; of an older state if sealed without a meta
-	hwm  uint32
-	m    *mapping
+	txid  uint64
+	root  ref
+	log   ref // newest page of the free log; of an older state if sealed without a meta
+	hwm   uint32
+	m     *mapping
+	found [4]atomic.Pointer[foundBucket] // top-level buckets that readers looked up
+}
+
+// A foundBucket is what readers of a snapshot need not look up again.
+type foundBucket struct {
+	name     string
+	root     ref
+	sequence uint64
+}
+
+// place is where the bucket called name is remembered.
+func (s *snapshot) place(name []byte) *atomic.Pointer[foundBucket] {
+	n := len(name)
+	if n > 0 {
+		n += int(name[n-1])
+	}
+	return &s.found[n%len(s.found)]
+}
+
+// find returns what is known of the bucket called name.
+func (s *snapshot) find(name []byte) *foundBucket {
+	if f := s.place(name).Load(); f != nil && f.name == string(name) {
+		return f
+	}
+	return nil
+}
+
+// note remembers a bucket, unless another one has its place.
+func (s *snapshot) note(name []byte, root ref, sequence uint64) {
+	if at := s.place(name); at.Load() == nil {
+		at.CompareAndSwap(nil, &foundBucket{string(name), root, sequence})
+	}
 }

@@ -239,8 +239,7 @@ func (p page) search(key []byte, kl keyLoader) (int, bool, error) {
 func (p page) bound(key []byte) (lo int, tie bool) {
 	w := le.Uint64(p[:8]) // kind, level, count, prefixLen
 	n, pl := int(uint16(w>>16)), int(uint16(w>>32))
-	padded := (pl + 7) &^ 7
-	if len(key) < padded || len(key) < pl+4 {
+	if len(key) < 8 || len(key) < pl {
 		return p.boundShort(key)
 	}
 	if uint8(w>>8) != 0 {
@@ -251,20 +250,22 @@ func (p page) bound(key []byte) (lo int, tie bool) {
 		diff |= le.Uint64(key[i:i+8]) ^ le.Uint64(p[headerSize+i:headerSize+i+8])
 	}
 	if i < pl {
+		i = min(i, len(key)-8) // the key may end before the padding does
 		rest := le.Uint64(key[i:i+8]) ^ le.Uint64(p[headerSize+i:headerSize+i+8])
 		diff |= rest << (8 * uint(i-pl) & 63)
 	}
 	if diff != 0 {
 		return p.boundShort(key)
 	}
-	h := be.Uint32(key[pl : pl+4])
-	at := headerSize + padded
+	end := min(pl+4, len(key))
+	h := be.Uint32(key[end-4:end]) << (8 * uint(pl+4-end))
+	at := headerSize + (pl+7)&^7
 	lo += p.countBelow(at+lo*slotSize, n-lo, uint64(h))
 	at += lo * slotSize
 	return lo, lo < n && le.Uint32(p[at:at+4]) == h
 }
 
-// boundShort is bound for keys that end within the prefix and head, or differ from the prefix.
+// boundShort is bound for short keys and those that end within the prefix or differ from it.
 func (p page) boundShort(key []byte) (lo int, tie bool) {
 	n := p.count()
 	first := 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"github.com/foliokv/folio/internal/backing"
 	"github.com/foliokv/folio/mmapfile"
@@ -236,8 +237,18 @@ func (db *DB) makeRoom(n uint32, keep uint64, straight bool) error {
 }
 
 // extendAhead writes zeros from page end on: at least n pages, more as the file grows.
+//
+// Steps are powers of two and end at multiples of themselves: a system that caches files in larger
+// pieces than pages (Linux since 6.16 on ext4) makes them as large as one write allows, in their natural
+// place, and reading a mapping of such pieces misses the TLB less often.
 func (db *DB) extendAhead(end uint32, n uint64) error {
 	step := max(n, reservePages, uint64(min(db.size/32, maxAhead))>>db.shift)
+	if n <= step/2 {
+		align := uint64(1) << (bits.Len64(step) - 1)
+		if step = (uint64(end)+step)&^(align-1) - uint64(end); step < n {
+			step += align
+		}
+	}
 	step = min(step, uint64(max(db.alloc.maxPages, end)-end))
 	left := int64(step) << db.shift
 	off := int64(end) << db.shift

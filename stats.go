@@ -317,7 +317,7 @@ func (w *statsWalk) nested(b *Bucket, p page, i int, header []byte, s *BucketSta
 	if err != nil {
 		return err
 	}
-	c := b.children[string(name)]
+	c := b.open(name)
 	if c == nil {
 		c = &Bucket{tx: b.tx, parent: b}
 		if err := c.setHeader(header); err != nil {

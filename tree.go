@@ -3,6 +3,8 @@ package folio
 import (
 	"bytes"
 	"slices"
+
+	"github.com/foliokv/folio/mmapfile"
 )
 
 // This file is the B+tree of one bucket: lookup, insert, delete, split, merge. What must hold:
@@ -71,7 +73,9 @@ func (b *Bucket) leaf(key []byte) (page, error) {
 			i--
 		}
 		if pgno := p.refPgno(i); pgno < tx.known && m.isVerified(pgno) {
-			if c := m.page(pgno); c[1] == p[1]-1 {
+			c := m.page(pgno)
+			mmapfile.Prefetch(c[64:askSlots])
+			if c[1] == p[1]-1 {
 				p = c
 				continue
 			}

@@ -30,19 +30,18 @@ type Tx struct {
 	hwm      uint32    // pages from here on are none of this transaction's
 	known    uint32    // of the pages below, those marked as verified need no look any more
 	slot     *readerSlot
+	failed   atomic.Pointer[error]
+	w        *writeTx // what only a write transaction has
+	root     Bucket   // the bucket tree
+	opened   Bucket   // the first bucket a read transaction opens, to spare an allocation
+	hasOpen  atomic.Bool
+	ended    atomic.Bool
+	left     atomic.Int32 // pages to ask for; more while db.cold
 	writable bool
 	managed  bool // inside View or Update: Commit and Rollback panic
 	within   bool // a call of a read transaction runs that leaves panics to View
-	ended    atomic.Bool
-	failed   atomic.Pointer[error]
-	root     Bucket // the bucket tree
-	opened   Bucket // the first bucket a read transaction opens, to spare an allocation
-	hasOpen  atomic.Bool
-	foreign  bool         // the code that runs is the user's
-	looking  bool         // pages are asked for before they are touched, see cold.go
-	left     atomic.Int32 // pages to ask for; more while db.cold
-
-	w *writeTx // what only a write transaction has
+	foreign  bool // the code that runs is the user's
+	looking  bool // pages are asked for before they are touched, see cold.go
 }
 
 // A writeTx is the part of a transaction that writes.
@@ -62,6 +61,7 @@ type writeTx struct {
 	abandoned  bool // failed because the group below it did
 	writing    run  // the extent that is being written without the mutex
 	tail       tail
+	root       writeBucket // of Tx.root
 }
 
 func (w *writeTx) scope() *scope { return w.scopes[len(w.scopes)-1] }

@@ -3,7 +3,21 @@ package folio
 // The top-level buckets of a transaction.
 
 // Bucket returns the top-level bucket called name, nil if there is none.
-func (tx *Tx) Bucket(name []byte) *Bucket { return tx.root.Bucket(name) }
+func (tx *Tx) Bucket(name []byte) *Bucket {
+	if tx.writable || tx.db.opts.Verify == VerifyAlways || !tx.usable() {
+		return tx.root.Bucket(name)
+	}
+	if f := tx.snap.find(name); f != nil {
+		b := tx.newBucket()
+		b.tx, b.parent, b.root, b.sequence = tx, &tx.root, f.root, f.sequence
+		return b
+	}
+	b := tx.root.Bucket(name)
+	if b != nil && b.inline == nil {
+		tx.snap.note(name, b.root, b.sequence)
+	}
+	return b
+}
 
 // CreateBucket creates a top-level bucket; its errors are those of Bucket.CreateBucket.
 func (tx *Tx) CreateBucket(name []byte) (*Bucket, error) { return tx.root.CreateBucket(name) }

@@ -23,12 +23,11 @@ func SyncData(f *os.File) error {
 // A directory that may not be read, or whose file system does not flush directories, is passed
 // over, and so is one that is gone: with it went the entry.
 func SyncFull(f *os.File) error {
-	if err := syncFile(f); err != nil {
-		return wrap("sync", f.Name(), err)
-	}
-	err := SyncDir(filepath.Dir(f.Name()))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	dir := make(chan error, 1)
+	go func() { dir <- SyncDir(filepath.Dir(f.Name())) }() // neither waits for the other
+	err := wrap("sync", f.Name(), syncFile(f))
+	if e := <-dir; !errors.Is(e, fs.ErrNotExist) && err == nil {
+		err = e
 	}
 	return err
 }
