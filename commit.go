@@ -631,7 +631,9 @@ type sealer struct {
 	out   []pageWrite
 	uses  []useChange // to be undone if the group fails
 
-	moves []move // pages that only change their place
+	moves      []move // pages that only change their place
+	branches   []page // scratch space for choosing them, as is candidates
+	candidates []candidate
 }
 
 // A sealedPage is a dirty page that is being sealed.
@@ -646,6 +648,7 @@ func newSealer(db *DB, g *group) *sealer {
 	*s = sealer{
 		db: db, group: g, root: db.root, mark: db.delta.mark(),
 		order: s.order[:0], runs: s.runs[:0], old: s.old[:0], out: s.out[:0], uses: s.uses[:0],
+		moves: s.moves[:0], branches: s.branches, candidates: s.candidates,
 	}
 	if g.last == 0 {
 		s.root = db.head.root
@@ -674,13 +677,17 @@ func newSealer(db *DB, g *group) *sealer {
 
 // end lets go of all but some memory for lists.
 func (s *sealer) end() {
-	const most = 4096
+	const most = 16384
 	clear(s.out)
+	clear(s.moves)
 	if max(cap(s.out), cap(s.order), cap(s.uses)) > most {
 		*s = sealer{}
 		return
 	}
-	*s = sealer{order: s.order, runs: s.runs, old: s.old, out: s.out, uses: s.uses}
+	*s = sealer{
+		order: s.order, runs: s.runs, old: s.old, out: s.out, uses: s.uses,
+		moves: s.moves, branches: s.branches, candidates: s.candidates,
+	}
 }
 
 // page returns a dirty page as the group had it.

@@ -1,7 +1,6 @@
 package folio
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/foliokv/folio/mmapfile"
@@ -29,9 +28,20 @@ type move struct {
 	parent page // in which the ref to it stands
 	slot   int
 	from   ref
-	ahead  uint32 // distance from the sweep
-	buf    page   // its contents
+	buf    page // its contents
 }
+
+// A candidate is a page that may be moved, as one number, so that sorting many is cheap: the distance
+// from the sweep in the high 31 bits, then the branch that refers to it, then its slot there.
+type candidate uint64
+
+const (
+	candidateSlot   = 11 // bits: a branch of the largest page has fewer than 2,048 slots
+	candidateBranch = 22
+)
+
+func (c candidate) slot() int   { return int(c & (1<<candidateSlot - 1)) }
+func (c candidate) branch() int { return int(c >> candidateSlot & (1<<candidateBranch - 1)) }
 
 // relocate chooses the pages to move, and reads them, for a group that changes n leaves.
 func (s *sealer) relocate(n uint32) {
@@ -40,20 +50,22 @@ func (s *sealer) relocate(n uint32) {
 		return
 	}
 	refs := 0
-	var branches []page
+	branches := s.branches[:0]
 	for _, p := range s.order {
-		if d := db.dirty.at(p.pgno); s.image[p.pgno&^dirtyBit] == nil && !d.leaf {
+		if d := db.dirty.at(p.pgno); s.image[p.pgno&^dirtyBit] == nil && !d.leaf && len(branches) < 1<<candidateBranch {
 			branches = append(branches, d.buf)
 			refs += d.buf.count()
 		}
 	}
 	soon := a.comesSoon(n, refs)
-	var ms []move
-	for _, p := range branches {
-		ms = a.appendMoves(ms, p, soon)
+	cs := s.candidates[:0]
+	for i, p := range branches {
+		cs = a.appendCandidates(cs, p, i, soon)
 	}
-	slices.SortFunc(ms, func(x, y move) int { return cmp.Compare(x.ahead, y.ahead) })
-	s.moves = s.movable(ms, int(n+n/2))
+	slices.Sort(cs)
+	s.moves = s.movable(branches, cs, int(n+n/2))
+	clear(branches)
+	s.branches, s.candidates = branches, cs
 	all := s.cached()
 	s.moves = slices.DeleteFunc(s.moves, func(m move) bool { return !s.read(m, all) })
 	for _, m := range s.moves {
@@ -61,28 +73,30 @@ func (s *sealer) relocate(n uint32) {
 	}
 }
 
-// appendMoves adds the pages that p refers to and that lie as far from the sweep as soon says.
-func (a *allocator) appendMoves(ms []move, p page, soon run) []move {
+// appendCandidates adds the pages that branch p refers to and that lie as far from the sweep as
+// soon says.
+func (a *allocator) appendCandidates(cs []candidate, p page, branch int, soon run) []candidate {
 	for i := range p.count() {
 		pgno := p.refPgno(i)
 		if pgno&dirtyBit != 0 {
 			continue
 		}
 		if d := a.distance(pgno); d-soon.start < soon.n && d >= soon.start {
-			ms = append(ms, move{parent: p, slot: i, ahead: d})
+			cs = append(cs, candidate(d)<<(candidateBranch+candidateSlot)|candidate(branch)<<candidateSlot|candidate(i))
 		}
 	}
-	return ms
+	return cs
 }
 
-// movable returns the first of the moves that may be made, with buffers.
-func (s *sealer) movable(ms []move, most int) []move {
+// movable returns the first of the candidates that may be moved, with buffers.
+func (s *sealer) movable(branches []page, cs []candidate, most int) []move {
 	var moving pageSet
-	out := ms[:0]
-	for _, m := range ms {
+	out := s.moves[:0]
+	for _, c := range cs {
 		if len(out) == most {
 			break
 		}
+		m := move{parent: branches[c.branch()], slot: c.slot()}
 		m.from = m.parent.ref(m.slot)
 		at := run{m.from.pgno, 1}
 		if s.db.alloc.inside(at) || s.db.kept.all.holds(at) {
