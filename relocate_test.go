@@ -72,6 +72,32 @@ func TestGroupsLieTogether(t *testing.T) {
 	sound(t, db)
 }
 
+// After an open there is no nursery yet, and perhaps no room for one. What belongs there does not
+// lead the sweep away from the part of the file that was cleared for it.
+func TestGroupsLieTogetherAfterOpen(t *testing.T) {
+	rng := rand.New(rand.NewSource(1))
+	m := &memoryFile{}
+	const n, leaves, rounds = 100_000, 20, 200
+	db := newScattered(t, m, rng, n)
+	for range 800 {
+		ok(t, putRandom(db, rng, n, leaves))
+	}
+	ok(t, db.Close())
+	f := &pieceFile{File: &memoryFile{buf: m.buf}}
+	db, err := openOn(f, (&Options{}).withDefaults(), true)
+	ok(t, err)
+	t.Cleanup(func() { db.Close() })
+	for range rounds {
+		ok(t, putRandom(db, rng, n, leaves))
+	}
+	perGroup := float64(f.pieces) / rounds
+	t.Logf("%.1f pieces for each group of %d leaves", perGroup, leaves)
+	if perGroup > leaves/2 {
+		t.Error("these are too many")
+	}
+	sound(t, db)
+}
+
 // As long as the file may grow, all pages of a small group are one piece.
 func TestSmallGroupsAreOnePiece(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))

@@ -166,7 +166,9 @@ func (db *DB) allocateShortLived(n uint32, keep uint64) ([]run, error) {
 		n -= r.n
 	}
 	if n > 0 {
+		sweep := a.sweep
 		more, err := a.scattered(n, keep)
+		a.sweep = sweep // it is where leaves go, and leaves were moved out of its way
 		if err != nil {
 			a.giveBack(got)
 			return nil, err
