@@ -616,6 +616,7 @@ type sealer struct {
 	group *group
 	root  ref
 	order []sealedPage      // dirty pages, children before parents
+	at    []uint32          // where in them dirty refs stand
 	small bool              // all pages are placed as one run
 	keeps bool              // the pages stay in memory
 	even  bool              // all pages are placed alike, by leaf
@@ -638,8 +639,9 @@ type sealer struct {
 
 // A sealedPage is a dirty page that is being sealed.
 type sealedPage struct {
-	pgno uint32
-	root bool // of a bucket
+	pgno     uint32
+	root     bool // of a bucket
+	from, to int  // in sealer.at: its dirty refs
 }
 
 // newSealer begins a seal. It uses the memory of the last one's lists.
@@ -647,7 +649,7 @@ func newSealer(db *DB, g *group) *sealer {
 	s := &db.sealer
 	*s = sealer{
 		db: db, group: g, root: db.root, mark: db.delta.mark(),
-		order: s.order[:0], runs: s.runs[:0], old: s.old[:0], out: s.out[:0], uses: s.uses[:0],
+		order: s.order[:0], at: s.at[:0], runs: s.runs[:0], old: s.old[:0], out: s.out[:0], uses: s.uses[:0],
 		moves: s.moves[:0], branches: s.branches, candidates: s.candidates,
 	}
 	if g.last == 0 {
@@ -680,12 +682,12 @@ func (s *sealer) end() {
 	const most = 16384
 	clear(s.out)
 	clear(s.moves)
-	if max(cap(s.out), cap(s.order), cap(s.uses)) > most {
+	if max(cap(s.out), cap(s.order), cap(s.uses), cap(s.candidates), cap(s.at)) > most {
 		*s = sealer{}
 		return
 	}
 	*s = sealer{
-		order: s.order, runs: s.runs, old: s.old, out: s.out, uses: s.uses,
+		order: s.order, at: s.at, runs: s.runs, old: s.old, out: s.out, uses: s.uses,
 		moves: s.moves, branches: s.branches, candidates: s.candidates,
 	}
 }
@@ -731,30 +733,37 @@ func (s *sealer) collect(r ref, root bool) {
 	}
 	d := s.page(r.pgno)
 	if d.leaf && !d.buckets { // most pages: a look at them here would be a miss of the processor's caches each
-		s.order = append(s.order, sealedPage{r.pgno, root})
+		s.order = append(s.order, sealedPage{pgno: r.pgno, root: root})
 		return
 	}
-	forDirtyRefs(d, func(b []byte) { s.collect(getRef(b), d.leaf) })
-	s.order = append(s.order, sealedPage{r.pgno, root})
+	from := len(s.at)
+	s.at = appendDirtyRefs(s.at, d)
+	to := len(s.at)
+	for i := from; i < to; i++ {
+		s.collect(getRef(d.buf[s.at[i]:]), d.leaf)
+	}
+	s.order = append(s.order, sealedPage{r.pgno, root, from, to})
 }
 
-// forDirtyRefs calls fn with the bytes of every dirty ref in a page.
-func forDirtyRefs(d *dirtyPage, fn func(b []byte)) {
+// appendDirtyRefs appends the offsets of the dirty refs in a page.
+func appendDirtyRefs(at []uint32, d *dirtyPage) []uint32 {
+	if d.leaf && !d.buckets {
+		return at
+	}
 	p := d.buf
-	switch {
-	case !d.leaf:
-		for i := range p.count() {
-			if off := p.cellOff(i); le.Uint32(p[off:])&dirtyBit != 0 {
-				fn(p[off : off+refSize])
+	for i := range p.count() {
+		off := p.cellOff(i)
+		if d.leaf {
+			if p[off] != cellBucket {
+				continue
 			}
+			off += leafKeyOff + keySpace(int(p.slotWord(i)>>48))
 		}
-	case d.buckets:
-		for i := range p.count() {
-			if flags, v := p.payload(i); flags == cellBucket && le.Uint32(v)&dirtyBit != 0 {
-				fn(v[:refSize])
-			}
+		if le.Uint32(p[off:])&dirtyBit != 0 {
+			at = append(at, uint32(off))
 		}
 	}
+	return at
 }
 
 // fewPages is up to how many pages a group is placed so that its flush has few pieces. Larger
@@ -847,11 +856,12 @@ func (s *sealer) number() {
 	s.placeMoves()
 	for _, p := range s.order {
 		d := s.page(p.pgno)
-		forDirtyRefs(d, func(b []byte) {
+		for _, off := range s.at[p.from:p.to] {
+			b := d.buf[off : off+refSize]
 			r := s.refs[le.Uint32(b)&^dirtyBit]
 			r.count = getRef(b).count
 			r.put(b)
-		})
+		}
 		next := &s.leaf
 		if !s.even && s.shortLived(p) {
 			next = &s.other
@@ -1197,7 +1207,9 @@ func (s *sealer) rebase(tx *Tx) {
 		if d.buf == nil {
 			return
 		}
-		forDirtyRefs(d, func(b []byte) { s.resolve(b, since, k) })
+		for _, off := range appendDirtyRefs(nil, d) {
+			s.resolve(d.buf[off:off+refSize], since, k)
+		}
 	}
 	depth := map[uint64]int{}
 	for k, sc := range tx.w.scopes {

@@ -95,8 +95,7 @@ type leafRun struct {
 
 const (
 	runAhead   = 8
-	askSlots   = 5 * 64 // bytes of a page that have its header and, in general, most slots
-	askOfValue = 64     // bytes of a value
+	askOfValue = 64 // bytes of a value
 )
 
 // slots are those of a leaf that may have changed since it was verified; they lie in it.
@@ -134,16 +133,16 @@ func (s *slots) askFrom(i, d int) {
 
 // startRun begins a run where a step of the cursor has led to.
 func (c *Cursor) startRun(d int) {
-	if tx := c.b.tx; len(c.stack) > 0 && c.where == onPair && tx.begins() {
+	if len(c.stack) > 0 && c.where == onPair && c.b.tx.begins() {
 		c.runFrom(d)
-		tx.within = false
+		c.b.tx.within = false
 	}
 }
 
 func (c *Cursor) runFrom(d int) {
 	tx, n := c.b.tx, len(c.stack)
 	f, r := &c.stack[n-1], &c.run
-	whole := r.d == d && len(r.after) > 0 && &r.after[0] == &f.p[0]
+	whole := r.d == d && len(r.next) == 0 && len(r.after) > 0 && &r.after[0] == &f.p[0]
 	r.slots, r.i, r.d, r.whole, r.next, r.after = slotsOf(f.p), f.i, d, whole, nil, nil
 	if !whole {
 		r.askFrom(r.i+d, d)
@@ -160,7 +159,7 @@ func (c *Cursor) runFrom(d int) {
 			if d < 0 {
 				left = r.i + 1
 			}
-			r.chunk = (len(r.next)/max(left, 1) + 63) &^ 63
+			r.chunk = (len(r.next)/max(left-1, 1) + 63) &^ 63 // the step to the next leaf asks for nothing
 		}
 	}
 }
@@ -177,7 +176,10 @@ func (c *Cursor) endRun() {
 func (c *Cursor) inLeaf(d int) (key, value []byte, ok bool) {
 	r := &c.run
 	i, p := r.i+d, r.p
-	if tx := c.b.tx; uint(i) >= uint(r.n) || r.d != d || tx.ended.Load() || tx.failed.Load() != nil || tx.db.latched.Load() != nil {
+	if uint(i) >= uint(r.n) || r.d != d {
+		return nil, nil, false
+	}
+	if tx := c.b.tx; tx.ended.Load() || tx.failed.Load() != nil || tx.db.latched.Load() != nil {
 		return nil, nil, false
 	}
 	at := r.base + i*slotSize

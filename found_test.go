@@ -83,3 +83,16 @@ func TestFoundBuckets(t *testing.T) {
 		must(t, s.tx.Rollback())
 	}
 }
+
+// Reads through a bucket that is nil find nothing, by a cursor too; so does a transaction that never began.
+func TestNothingThroughNil(t *testing.T) {
+	c := (*folio.Bucket)(nil).Cursor()
+	for _, step := range []func() ([]byte, []byte){c.First, c.Next, c.Last, c.Prev} {
+		if k, v := step(); k != nil || v != nil {
+			t.Errorf("a cursor of no bucket finds %q", k)
+		}
+	}
+	if new(folio.Tx).Bucket([]byte("b")) != nil {
+		t.Error("a transaction that never began has a bucket")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/foliokv/folio/internal/backing"
+	"github.com/foliokv/folio/mmapfile"
 )
 
 // A mapping is the file as readers see it. It reserves more address space than the file has
@@ -101,8 +102,11 @@ func (m *mapping) keptAt(pgno uint32) *page {
 
 // keptPage returns the page of r if it is kept.
 func (m *mapping) keptPage(r ref) page {
-	if p := m.keptAt(r.pgno); p != nil && p.birth() == r.birth {
-		return *p
+	if p := m.keptAt(r.pgno); p != nil {
+		mmapfile.Prefetch((*p)[:askSlots])
+		if p.birth() == r.birth {
+			return *p
+		}
 	}
 	return nil
 }

@@ -289,6 +289,9 @@ func TestFileTruncatedWhileOpen(t *testing.T) {
 			}
 			return nil
 		})
+		begun, err := db.Begin(false)
+		must(t, err)
+		name, _ := begun.Cursor().First() // it lies in the mapping
 		var kept []byte
 		err = db.View(func(tx *folio.Tx) error {
 			b := tx.Bucket([]byte("b"))
@@ -299,6 +302,17 @@ func TestFileTruncatedWhileOpen(t *testing.T) {
 		})
 		if !errors.Is(err, folio.ErrCorrupt) {
 			t.Errorf("Get in View gives %v", err)
+		}
+		if begun.Bucket(name) != nil || !errors.Is(begun.Err(), folio.ErrCorrupt) {
+			t.Errorf("Bucket by a name that is gone leaves %v", begun.Err())
+		}
+		must(t, begun.Rollback())
+		err = db.View(func(tx *folio.Tx) error {
+			tx.Bucket(name)
+			return nil
+		})
+		if !errors.Is(err, folio.ErrCorrupt) {
+			t.Errorf("Bucket in View, by a name that is gone, gives %v", err)
 		}
 		err = db.View(func(tx *folio.Tx) error {
 			if n := len(kept); n != 100 || kept[0] == kept[1] { // touches the mapping in the closure

@@ -55,6 +55,8 @@ const (
 
 	leafKeyOff   = 3
 	branchKeyOff = refSize
+
+	askSlots = 5 * 64 // bytes of a page that have its header and, in general, most slots
 )
 
 // Flags of a leaf cell: what its payload is.

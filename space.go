@@ -166,9 +166,10 @@ func (db *DB) allocateShortLived(n uint32, keep uint64) ([]run, error) {
 		n -= r.n
 	}
 	if n > 0 {
-		sweep := a.sweep
+		sweep := a.sweep // it is where leaves go, and leaves were moved out of its way
+		a.sweep = a.overflow
 		more, err := a.scattered(n, keep)
-		a.sweep = sweep // it is where leaves go, and leaves were moved out of its way
+		a.overflow, a.sweep = a.sweep, sweep
 		if err != nil {
 			a.giveBack(got)
 			return nil, err

@@ -25,7 +25,7 @@ import (
 
 // Everything at once: goroutines whose transactions succeed, fail, panic and use savepoints,
 // Durable and Deferred, with nested buckets, long keys, large values and a tiny DirtyLimit, on a
-// disk that is full now and then; readers that hold snapshots; copies; power losses. What the
+// disk that is full now and then, or fails to write pages; readers that hold snapshots; copies; power losses. What the
 // transactions gave is compared with the oracle in the order of their ids.
 //
 //	go test . -run TestStress -v -seed 1000 -rounds 5000 -timeout 0
@@ -37,13 +37,13 @@ func TestStress(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 	}
-	t.Logf("%d transactions committed, %d failed, %d rolled back; %d errors of a full disk; %d snapshots, %d copies, %d power losses",
-		sum.committed.Load(), sum.failed.Load(), sum.undone.Load(), sum.full.Load(), sum.snapshots.Load(), sum.copies.Load(), sum.losses.Load())
+	t.Logf("%d transactions committed, %d failed, %d rolled back; %d errors of a full or ailing disk; %d snapshots, %d copies, %d power losses, %d latched",
+		sum.committed.Load(), sum.failed.Load(), sum.undone.Load(), sum.full.Load(), sum.snapshots.Load(), sum.copies.Load(), sum.losses.Load(), sum.latched.Load())
 }
 
 // stressCounts tell that a run has met what it is for.
 type stressCounts struct {
-	committed, failed, undone, full, snapshots, copies, losses atomic.Int64
+	committed, failed, undone, full, snapshots, copies, losses, latched atomic.Int64
 }
 
 // stressProfile is one of the model tests', at times with values that are written without the
@@ -67,6 +67,7 @@ type stressRun struct {
 	f       *simfile.File
 	db      *folio.DB
 	tight   bool // the disk is full at times
+	ailing  bool // writes of pages fail at times
 
 	disk struct { // what the hook of the file knows; see onOp
 		sync.Mutex
@@ -101,7 +102,7 @@ type stressSnapshot struct {
 
 func stress(seed uint64, sum *stressCounts) error {
 	r := rand.New(rand.NewPCG(seed, 0x57e55))
-	s := &stressRun{stressCounts: sum, seed: seed, profile: stressProfile(r), tight: r.IntN(2) == 0,
+	s := &stressRun{stressCounts: sum, seed: seed, profile: stressProfile(r), tight: r.IntN(2) == 0, ailing: seed%3 == 2,
 		done: map[int]*workload.Trace{}, after: map[int]model.State{}, sums: map[int]uint64{}, began: model.Empty()}
 	s.opts = folio.Options{
 		PageSize:      []int{4 << 10, 4 << 10, 4 << 10, 16 << 10}[r.IntN(4)],
@@ -116,7 +117,7 @@ func stress(seed uint64, sum *stressCounts) error {
 	s.f = simfile.New(s.fileOptions())
 	for phase := range 3 {
 		if err := s.phase(phase); err != nil {
-			return fmt.Errorf("phase %d, %+v, profile %s, full at times %v: %w", phase, s.opts, s.profile.Name, s.tight, err)
+			return fmt.Errorf("phase %d, %+v, profile %s, full at times %v, ailing %v: %w", phase, s.opts, s.profile.Name, s.tight, s.ailing, err)
 		}
 		s.f = s.f.Kill(s.fileOptions())
 	}
@@ -128,7 +129,7 @@ func (s *stressRun) fileOptions() simfile.Options {
 	return simfile.Options{Seed: s.seed, PrivateMaps: true, MapAhead: 64 << 10, OnOp: s.onOp}
 }
 
-// onOp is the disk: it takes its time, is full and is cleared, and loses its power.
+// onOp is the disk: it takes its time, is full and is cleared, fails, and loses its power.
 func (s *stressRun) onOp(n int, op simfile.Op) {
 	d := &s.disk
 	d.Lock()
@@ -141,6 +142,9 @@ func (s *stressRun) onOp(n int, op simfile.Op) {
 		} else {
 			s.f.SetCapacity(0)
 		}
+	}
+	if s.ailing && n >= d.next && op.Kind == simfile.Write && d.rand.IntN(15) == 0 {
+		s.f.Fail(simfile.Fault{At: n, Kind: simfile.Write, From: 2 * int64(s.opts.PageSize), Reach: simfile.Reach(d.rand.IntN(3))})
 	}
 	if n == d.snapshot {
 		d.images = append(d.images, stressImage{s.f.RandomImage(s.seed).Bytes, slices.Clone(d.acked)})
@@ -156,6 +160,7 @@ func (s *stressRun) clear() {
 	defer s.disk.Unlock()
 	s.disk.next, s.disk.full = math.MaxInt, false
 	s.f.SetCapacity(0)
+	s.f.Heal()
 }
 
 // phase opens the store, lets everybody work on it, and compares.
@@ -216,17 +221,25 @@ func (s *stressRun) phase(phase int) (err error) {
 	if err := s.oracle(); err != nil {
 		return err
 	}
-	if err := s.compare(held); err != nil {
-		return err
+	last := math.MaxInt
+	if err := s.db.Sync(); s.ailing && errors.Is(err, syscall.EIO) {
+		s.latched.Add(1)
+		if last, err = s.afterLatch(held); err != nil {
+			return fmt.Errorf("latched: %w", err)
+		}
+	} else {
+		if err := s.compare(held); err != nil {
+			return err
+		}
+		if err := s.db.Close(); err != nil {
+			return fmt.Errorf("close: %w", err)
+		}
 	}
-	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("close: %w", err)
-	}
-	if err := s.reopened(); err != nil {
+	if err := s.reopened(last); err != nil {
 		return err
 	}
 	// Ids of transactions that changed nothing come again.
-	s.began = s.state(math.MaxInt)
+	s.began = s.state(last)
 	s.order = nil
 	clear(s.after)
 	clear(s.sums)
@@ -364,7 +377,7 @@ func thrown(fn func() error) (err error) {
 // bearable returns nil for what a full disk or a full store may lead to, else err.
 func (s *stressRun) bearable(err error) error {
 	bounded := s.tight || s.opts.MaxSize > 0
-	if err == nil || bounded && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, folio.ErrMaxSizeReached) ||
+	if err == nil || s.ailing && errors.Is(err, syscall.EIO) || (bounded || s.ailing) && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, folio.ErrMaxSizeReached) ||
 		strings.Contains(err.Error(), "of its group, could not be written")) {
 		if err != nil {
 			s.full.Add(1)
@@ -383,7 +396,7 @@ func (s *stressRun) reader(r *rand.Rand) error {
 	defer tx.Rollback()
 	before, err := workload.Digest(workload.AdaptTx(tx))
 	if err != nil {
-		return err
+		return s.bearable(err)
 	}
 	s.snapshots.Add(1)
 	s.mu.Lock()
@@ -393,7 +406,7 @@ func (s *stressRun) reader(r *rand.Rand) error {
 	after, err := workload.Digest(workload.AdaptTx(tx))
 	switch {
 	case err != nil:
-		return err
+		return s.bearable(err)
 	case after != before:
 		return fmt.Errorf("the snapshot of %d has changed", tx.ID())
 	case r.IntN(8) == 0:
@@ -407,7 +420,10 @@ func (s *stressRun) copied(tx *folio.Tx, want uint64) error {
 	s.copies.Add(1)
 	var b bytes.Buffer
 	if _, err := tx.WriteTo(&b); err != nil {
-		return fmt.Errorf("copy: %w", err)
+		if err := s.bearable(err); err != nil {
+			return fmt.Errorf("copy: %w", err)
+		}
+		return nil
 	}
 	_, got, err := digestOf(b.Bytes())
 	if err == nil && got != want {
@@ -515,6 +531,37 @@ func (s *stressRun) compare(held []*folio.Tx) error {
 	return nil
 }
 
+// afterLatch compares what a latched store shows, and what it leaves when it is closed: the state of
+// the transaction that it returns.
+func (s *stressRun) afterLatch(held []*folio.Tx) (last int, err error) {
+	for _, tx := range held {
+		if err := workload.DiffState(workload.AdaptTx(tx), s.state(tx.ID())); err != nil && !errors.Is(tx.Err(), syscall.EIO) {
+			return 0, fmt.Errorf("the snapshot of %d: %w", tx.ID(), err)
+		}
+		_ = tx.Rollback()
+	}
+	err = s.db.View(func(tx *folio.Tx) error {
+		last = tx.ID()
+		return workload.DiffState(workload.AdaptTx(tx), s.state(last))
+	})
+	if err != nil {
+		return 0, fmt.Errorf("the state of %d: %w", last, err)
+	}
+	for _, acked := range s.disk.acked {
+		if acked > last {
+			before, _ := s.digest(acked - 1)
+			if after, err := s.digest(acked); after != before || err != nil {
+				return 0, fmt.Errorf("there is the state of %d, and %d was acknowledged (%v)", last, acked, err)
+			}
+		}
+	}
+	s.seen = nil
+	if err := s.db.Close(); !errors.Is(err, syscall.EIO) {
+		return 0, fmt.Errorf("close: %w", err)
+	}
+	return last, nil
+}
+
 // lost opens what a power loss left: a state not older than what was acknowledged.
 func (s *stressRun) lost(image stressImage) error {
 	id, sum, err := digestOf(image.bytes)
@@ -536,8 +583,8 @@ func (s *stressRun) lost(image stressImage) error {
 	return nil
 }
 
-// reopened compares what the file holds after Close.
-func (s *stressRun) reopened() error {
+// reopened compares what the file holds after Close, which is the state of a transaction.
+func (s *stressRun) reopened(id int) error {
 	if n := s.f.OpenMaps(); n > 0 {
 		return fmt.Errorf("%d maps are left open", n)
 	}
@@ -547,7 +594,12 @@ func (s *stressRun) reopened() error {
 	}
 	err = foliotest.Check(db)
 	if err == nil {
-		err = db.View(func(tx *folio.Tx) error { return workload.DiffState(workload.AdaptTx(tx), s.state(math.MaxInt)) })
+		err = db.View(func(tx *folio.Tx) error {
+			if err := workload.DiffState(workload.AdaptTx(tx), s.state(id)); err != nil {
+				return fmt.Errorf("the state of %d, which has id %d: %w", id, tx.ID(), err)
+			}
+			return nil
+		})
 	}
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("opened again: %w", err)

@@ -4,19 +4,30 @@ package folio
 
 // Bucket returns the top-level bucket called name, nil if there is none.
 func (tx *Tx) Bucket(name []byte) *Bucket {
-	if tx.writable || tx.db.opts.Verify == VerifyAlways || !tx.usable() {
+	if !tx.root.live() || tx.db.opts.Verify == VerifyAlways || !tx.begins() {
 		return tx.root.Bucket(name)
 	}
+	b, err := tx.find(name) // guarded by View: the name may lie in the mapping
+	tx.within = false
+	if err != nil {
+		tx.fail(err)
+		return nil
+	}
+	return b
+}
+
+// find looks for a top-level bucket among those that the snapshot remembers, and then in the tree.
+func (tx *Tx) find(name []byte) (*Bucket, error) {
 	if f := tx.snap.find(name); f != nil {
 		b := tx.newBucket()
 		b.tx, b.parent, b.root, b.sequence = tx, &tx.root, f.root, f.sequence
-		return b
+		return b, nil
 	}
-	b := tx.root.Bucket(name)
+	b, err := tx.root.bucket(name)
 	if b != nil && b.inline == nil {
 		tx.snap.note(name, b.root, b.sequence)
 	}
-	return b
+	return b, err
 }
 
 // CreateBucket creates a top-level bucket; its errors are those of Bucket.CreateBucket.

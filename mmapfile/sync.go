@@ -23,8 +23,8 @@ func SyncData(f *os.File) error {
 // A directory that may not be read, or whose file system does not flush directories, is passed
 // over, and so is one that is gone: with it went the entry.
 func SyncFull(f *os.File) error {
-	dir := make(chan error, 1)
-	go func() { dir <- SyncDir(filepath.Dir(f.Name())) }() // neither waits for the other
+	dir, path := make(chan error, 1), filepath.Dir(f.Name())
+	go func() { dir <- SyncDir(path) }() // neither waits for the other
 	err := wrap("sync", f.Name(), syncFile(f))
 	if e := <-dir; !errors.Is(e, fs.ErrNotExist) && err == nil {
 		err = e

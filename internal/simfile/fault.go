@@ -27,6 +27,9 @@ type Fault struct {
 	// Kind restricts the fault to operations of a kind; Any is for all but Read and Map.
 	Kind Kind
 
+	// From spares writes that begin before this offset.
+	From int64
+
 	// Always: all operations from the first failing one on fail too, if they are of the Kind.
 	Always bool
 
@@ -69,11 +72,11 @@ func (f *File) Fired() bool {
 	return false
 }
 
-// take returns the fault that operation n of a kind meets, or nil.
-func (f *File) take(k Kind, n int) *Fault {
+// take returns the fault that an operation, the nth, meets, or nil.
+func (f *File) take(op Op, n int) *Fault {
 	for i := range f.faults {
 		x := &f.faults[i]
-		if x.matches(k) && n >= x.At && (x.Always || !x.hit) {
+		if x.matches(op) && n >= x.At && (x.Always || !x.hit) {
 			x.hit = true
 			return x.copy()
 		}
@@ -86,8 +89,11 @@ func (x *Fault) copy() *Fault {
 	return &y
 }
 
-func (x *Fault) matches(k Kind) bool {
-	return x.Kind == k || x.Kind == Any && k != Read && k != Map
+func (x *Fault) matches(op Op) bool {
+	if op.Kind == Write && op.Off < x.From {
+		return false
+	}
+	return x.Kind == op.Kind || x.Kind == Any && op.Kind != Read && op.Kind != Map
 }
 
 // reach returns how many of n bytes are written.

@@ -28,7 +28,7 @@ func (f *File) Map(size int64) (backing.Map, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.maps++
-	if fault := f.take(Map, f.maps-1); fault != nil {
+	if fault := f.take(Op{Kind: Map}, f.maps-1); fault != nil {
 		return nil, f.wrap("mmap", fault.Err)
 	}
 	if f.closed {

@@ -416,7 +416,7 @@ func (f *File) begin(op Op) *Fault {
 	}
 	n := f.ops
 	f.ops++
-	fault := f.take(op.Kind, n)
+	fault := f.take(op, n)
 	f.mu.Unlock()
 	if f.opts.OnOp != nil {
 		f.opts.OnOp(n, op)
@@ -428,7 +428,7 @@ func (f *File) countRead() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reads++
-	if fault := f.take(Read, f.reads-1); fault != nil {
+	if fault := f.take(Op{Kind: Read}, f.reads-1); fault != nil {
 		return f.wrap("read", fault.Err)
 	}
 	return nil
