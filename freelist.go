@@ -146,7 +146,7 @@ type allocator struct {
 	pace     float64                 // pages that it goes on with a group, lately
 	nursery  []run                   // in order
 	nurse    uint32                  // sweep of the nursery
-	overflow uint32                  // and of what does not fit into it
+	clearing bool                    // groups move pages out of the way of the sweep
 	turn     int                     // the end of a run of it that was used last for a small group
 	low      []run                   // scratch space
 	spans    []run

@@ -46,7 +46,7 @@ func (c candidate) branch() int { return int(c >> candidateSlot & (1<<candidateB
 // relocate chooses the pages to move, and reads them, for a group that changes n leaves.
 func (s *sealer) relocate(n uint32) {
 	db, a := s.db, s.db.alloc
-	if !db.onDisk || !s.group.grows || !a.wantsMoves(n, db.reserve()) {
+	if a.clearing = db.onDisk && s.group.grows && a.wantsMoves(n, db.reserve()); !a.clearing {
 		return
 	}
 	refs := 0

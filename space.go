@@ -166,10 +166,11 @@ func (db *DB) allocateShortLived(n uint32, keep uint64) ([]run, error) {
 		n -= r.n
 	}
 	if n > 0 {
-		sweep := a.sweep // it is where leaves go, and leaves were moved out of its way
-		a.sweep = a.overflow
+		sweep := a.sweep
 		more, err := a.scattered(n, keep)
-		a.overflow, a.sweep = a.sweep, sweep
+		if a.clearing {
+			a.sweep = sweep // it is where leaves go, and leaves were moved out of its way
+		}
 		if err != nil {
 			a.giveBack(got)
 			return nil, err
