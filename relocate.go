@@ -37,7 +37,7 @@ type candidate uint64
 
 const (
 	candidateSlot   = 11 // bits: a branch of the largest page has fewer than 2,048 slots
-	candidateBranch = 22
+	candidateBranch = 22 // far more than fewPages
 )
 
 func (c candidate) slot() int   { return int(c & (1<<candidateSlot - 1)) }
@@ -52,7 +52,7 @@ func (s *sealer) relocate(n uint32) {
 	refs := 0
 	branches := s.branches[:0]
 	for _, p := range s.order {
-		if d := db.dirty.at(p.pgno); s.image[p.pgno&^dirtyBit] == nil && !d.leaf && len(branches) < 1<<candidateBranch {
+		if d := db.dirty.at(p.pgno); s.image[p.pgno&^dirtyBit] == nil && !d.leaf {
 			branches = append(branches, d.buf)
 			refs += d.buf.count()
 		}

@@ -46,6 +46,21 @@ func newScattered(t *testing.T, f backing.File, rng *rand.Rand, n int) *DB {
 	return db
 }
 
+// fewPieces performs transactions, and tells if they are written in more pieces than most each.
+func fewPieces(t *testing.T, f *pieceFile, most float64, transaction func() error) {
+	t.Helper()
+	const rounds = 200
+	f.pieces = 0
+	for range rounds {
+		ok(t, transaction())
+	}
+	perGroup := float64(f.pieces) / rounds
+	t.Logf("%.1f pieces a transaction", perGroup)
+	if perGroup > most {
+		t.Errorf("more than %.1f", most)
+	}
+}
+
 // However long keys are overwritten at random, a group of a few dozen pages is written in a few
 // pieces, and the file stays small.
 func TestGroupsLieTogether(t *testing.T) {
@@ -56,16 +71,7 @@ func TestGroupsLieTogether(t *testing.T) {
 	for range 400 { // the sweep goes over the file twice
 		ok(t, putRandom(db, rng, n, leaves))
 	}
-	const rounds = 200
-	f.pieces = 0
-	for range rounds {
-		ok(t, putRandom(db, rng, n, leaves))
-	}
-	perGroup := float64(f.pieces) / rounds
-	t.Logf("%.1f pieces for each group of %d leaves", perGroup, leaves)
-	if perGroup > leaves/3 {
-		t.Error("these are too many")
-	}
+	fewPieces(t, f, leaves/3, func() error { return putRandom(db, rng, n, leaves) })
 	if a := db.alloc; uint64(a.hwm) > 2*(uint64(a.hwm)-a.free.pages) {
 		t.Errorf("%d of %d pages are free", a.free.pages, a.hwm)
 	}
@@ -77,7 +83,7 @@ func TestGroupsLieTogether(t *testing.T) {
 func TestGroupsLieTogetherAfterOpen(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	m := &memoryFile{}
-	const n, leaves, rounds = 100_000, 20, 200
+	const n, leaves = 100_000, 20
 	db := newScattered(t, m, rng, n)
 	for range 800 {
 		ok(t, putRandom(db, rng, n, leaves))
@@ -87,14 +93,7 @@ func TestGroupsLieTogetherAfterOpen(t *testing.T) {
 	db, err := openOn(f, (&Options{}).withDefaults(), true)
 	ok(t, err)
 	t.Cleanup(func() { db.Close() })
-	for range rounds {
-		ok(t, putRandom(db, rng, n, leaves))
-	}
-	perGroup := float64(f.pieces) / rounds
-	t.Logf("%.1f pieces for each group of %d leaves", perGroup, leaves)
-	if perGroup > leaves/2 {
-		t.Error("these are too many")
-	}
+	fewPieces(t, f, leaves/2, func() error { return putRandom(db, rng, n, leaves) })
 	sound(t, db)
 }
 

@@ -242,7 +242,7 @@ func (db *DB) makeRoom(n uint32, keep uint64, straight bool) error {
 
 // extendAhead writes zeros from page end on: at least n pages, more as the file grows.
 //
-// Steps are powers of two and end at multiples of themselves: a system that caches files in larger
+// Steps of more than was asked for are powers of two and end at multiples of themselves: a system that caches files in larger
 // pieces than pages (Linux since 6.16 on ext4) makes them as large as one write allows, in their natural
 // place, and reading a mapping of such pieces misses the TLB less often.
 func (db *DB) extendAhead(end uint32, n uint64) error {

@@ -508,12 +508,6 @@ func (s *stressRun) compare(held []*folio.Tx) error {
 	if err := s.db.View(func(tx *folio.Tx) error { return workload.DiffState(workload.AdaptTx(tx), s.state(math.MaxInt)) }); err != nil {
 		return err
 	}
-	for _, seen := range s.seen {
-		if want, err := s.digest(seen.id); err != nil || want != seen.digest {
-			return fmt.Errorf("a reader of %d saw another state (%v)", seen.id, err)
-		}
-	}
-	s.seen = nil
 	for _, tx := range held {
 		if err := workload.DiffState(workload.AdaptTx(tx), s.state(tx.ID())); err != nil {
 			return fmt.Errorf("the snapshot of %d, at its end: %w", tx.ID(), err)
@@ -522,6 +516,17 @@ func (s *stressRun) compare(held []*folio.Tx) error {
 			return err
 		}
 	}
+	return s.compareSeen()
+}
+
+// compareSeen compares what readers saw, and what power losses left.
+func (s *stressRun) compareSeen() error {
+	for _, seen := range s.seen {
+		if want, err := s.digest(seen.id); err != nil || want != seen.digest {
+			return fmt.Errorf("a reader of %d saw another state (%v)", seen.id, err)
+		}
+	}
+	s.seen = nil
 	for _, image := range s.disk.images {
 		s.losses.Add(1)
 		if err := s.lost(image); err != nil {
@@ -555,11 +560,10 @@ func (s *stressRun) afterLatch(held []*folio.Tx) (last int, err error) {
 			}
 		}
 	}
-	s.seen = nil
 	if err := s.db.Close(); !errors.Is(err, syscall.EIO) {
 		return 0, fmt.Errorf("close: %w", err)
 	}
-	return last, nil
+	return last, s.compareSeen()
 }
 
 // lost opens what a power loss left: a state not older than what was acknowledged.
