@@ -246,7 +246,7 @@ func (db *DB) makeRoom(n uint32, keep uint64, straight bool) error {
 // pieces than pages (Linux since 6.16 on ext4) makes them as large as one write allows, in their natural
 // place, and reading a mapping of such pieces misses the TLB less often.
 func (db *DB) extendAhead(end uint32, n uint64) error {
-	step := max(n, reservePages, uint64(min(db.size/32, maxAhead))>>db.shift)
+	step := max(n, reservePages, uint64(min(db.size/8, maxAhead))>>db.shift)
 	if n <= step/2 {
 		align := uint64(1) << (bits.Len64(step) - 1)
 		if step = (uint64(end)+step)&^(align-1) - uint64(end); step < n {
