@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/foliokv/folio/internal/backing"
 	"github.com/foliokv/folio/internal/simfile"
 )
 
@@ -261,5 +262,113 @@ func TestNothingIsSealedAheadOnceTheLeadIsGiven(t *testing.T) {
 		}
 		db.mu.Unlock()
 		ok(t, within(t, "Close", background(db.Close)))
+	}
+}
+
+// The copy of a store, which nobody has flushed, is found after a power failure once it was committed to.
+func TestFirstFlushCoversTheDirectory(t *testing.T) {
+	from := simfile.New(simfile.Options{})
+	db := openSim(t, from, nil)
+	for range 3 {
+		ok(t, db.Update(put("a", nil)))
+	}
+	size, err := from.Size()
+	ok(t, err)
+	content := make([]byte, size)
+	ok(t, readFull(from, content, 0))
+	ok(t, db.Close())
+
+	f := simfile.New(simfile.Options{})
+	ok(t, writeFull(f, content, 0))
+	absent := func() bool {
+		for img := range f.Images(simfile.ImageOptions{}) {
+			if img.Name == "absent" {
+				return true
+			}
+		}
+		return false
+	}
+	db = openSim(t, f, nil)
+	ok(t, db.Update(put("a", []byte("v"))))
+	if n, err := f.Size(); n != size || err != nil {
+		t.Fatalf("the file has %d bytes, %v: it grew, and this shows nothing", n, err)
+	}
+	if absent() {
+		t.Error("after a commit that was acknowledged a power failure may leave no file")
+	}
+	ok(t, db.Close())
+}
+
+// What a flush that failed has left in the system's cache is not taken for durable, where the
+// system drops its copies and where it has to be asked for what the device has.
+func TestOpenAfterFailedFlush(t *testing.T) {
+	for _, direct := range []bool{false, true} {
+		for _, large := range []bool{false, true} {
+			f := simfile.New(simfile.Options{})
+			db := openSim(t, f, nil)
+			ok(t, db.Update(put("a", nil)))
+			value := []byte("small")
+			if large {
+				value = make([]byte, 200_000) // an extent
+			}
+			f.Fail(simfile.Fault{Kind: simfile.SyncEnd})
+			if err := db.Update(put("b", value)); err == nil {
+				t.Fatal("a commit went through without a flush")
+			}
+			_ = db.Close()
+			var again backing.File = f.Kill(simfile.Options{})
+			if direct {
+				again = simfile.DirectFile{File: again.(*simfile.File)}
+			}
+			db = openSim(t, again, nil)
+			ok(t, db.View(func(tx *Tx) error {
+				b := tx.Bucket([]byte("b"))
+				if b.Get([]byte("a")) == nil || b.Get([]byte("b")) != nil {
+					t.Errorf("direct %v, large %v: a is %q, b is %q", direct, large, b.Get([]byte("a")), b.Get([]byte("b")))
+				}
+				return nil
+			}))
+			ok(t, db.Update(put("c", nil)))
+			sound(t, db)
+			ok(t, db.Close())
+		}
+	}
+}
+
+// A part of a flush that failed may have reached the device: the meta without its pages, or the
+// pages without their meta. Neither is taken for the whole.
+func TestOpenAfterHalfAFlush(t *testing.T) {
+	for _, direct := range []bool{false, true} {
+		for _, metas := range []bool{false, true} {
+			f := simfile.New(simfile.Options{})
+			db := openSim(t, f, nil)
+			ok(t, db.Update(put("a", nil)))
+			f.Fail(simfile.Fault{Kind: simfile.SyncEnd})
+			_ = db.Update(put("b", nil))
+			_ = db.Close()
+			killed := f.Kill(simfile.Options{})
+			size, err := killed.Size()
+			ok(t, err)
+			part := run{metaPages, uint32(size>>db.shift) - metaPages}
+			if metas {
+				part = run{0, metaPages}
+			}
+			b := make([]byte, part.n<<db.shift)
+			ok(t, readFull(killed, b, int64(part.start)<<db.shift))
+			ok(t, writeFull(killed, b, int64(part.start)<<db.shift)) // a write of what the cache has
+			ok(t, killed.SyncData())
+			var again backing.File = killed
+			if direct {
+				again = simfile.DirectFile{File: killed}
+			}
+			db = openSim(t, again, nil)
+			ok(t, db.View(func(tx *Tx) error {
+				if tx.Bucket([]byte("b")).Get([]byte("b")) != nil {
+					t.Errorf("direct %v, metas %v: a state is trusted that is not on the device", direct, metas)
+				}
+				return nil
+			}))
+			ok(t, db.Close())
+		}
 	}
 }

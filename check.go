@@ -551,7 +551,7 @@ func (c *checker) extent(e extent, at *place, up parent, visit func(b []byte)) b
 	if c.visit != nil {
 		c.visit(run{e.pgno, e.pages(c.db.pageSize)}, nil)
 	}
-	err := c.db.verifyExtent(e, func(pgno uint32, b []byte) error {
+	err := c.db.verifyExtent(c.db.file, e, func(pgno uint32, b []byte) error {
 		c.sum(pgno, b)
 		if visit != nil {
 			visit(b)

@@ -28,7 +28,10 @@ func (d diskFile) Size() (int64, error) {
 
 func (d diskFile) ReadAt(p []byte, off int64) (int, error)   { return d.f.ReadAt(p, off) }
 func (d diskFile) ReadPage(p []byte, off int64) (int, error) { return mmapfile.ReadAt(d.f, p, off) }
-func (d diskFile) WriteAt(p []byte, off int64) (int, error)  { return d.f.WriteAt(p, off) }
+func (d diskFile) ReadDevice(p []byte, off int64) (int, error) {
+	return mmapfile.ReadDevice(d.f, p, off)
+}
+func (d diskFile) WriteAt(p []byte, off int64) (int, error) { return d.f.WriteAt(p, off) }
 func (d diskFile) WriteVec(bufs [][]byte, off int64) (int, error) {
 	return mmapfile.WriteVec(d.f, bufs, off)
 }

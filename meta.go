@@ -7,8 +7,6 @@ import (
 	"io"
 
 	"github.com/cespare/xxhash/v2"
-
-	"github.com/foliokv/folio/internal/backing"
 )
 
 // Pages 0 and 1 are the two meta slots. A meta takes the first 512 bytes of its page, so that
@@ -154,7 +152,7 @@ type slot struct {
 }
 
 // readSlots reads both meta slots and finds the page size. It errs only where reading does.
-func readSlots(f backing.File) (slots [2]slot, err error) {
+func readSlots(f io.ReaderAt) (slots [2]slot, err error) {
 	// Both at once with the smallest pages: past the page cache, each read is one of the device.
 	var both [minPageSize + metaSize]byte
 	n, err := f.ReadAt(both[:], 0)
@@ -192,7 +190,7 @@ func slotOf(b []byte) slot {
 	return s
 }
 
-func readSlot(f backing.File, off int64) (slot, error) {
+func readSlot(f io.ReaderAt, off int64) (slot, error) {
 	b := make([]byte, metaSize)
 	n, err := f.ReadAt(b, off)
 	if err != nil && err != io.EOF {

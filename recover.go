@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"time"
+
+	"github.com/foliokv/folio/internal/backing"
 )
 
 // This file is opening: creation, and recovery after a crash. What must hold:
@@ -25,17 +28,9 @@ func (db *DB) recover() error {
 	if err != nil {
 		return err
 	}
-	if !db.readOnly && size > 0 {
-		if err := db.file.SyncFull(); err != nil {
-			return fmt.Errorf("flushing what an earlier process left: %w", err)
-		}
-		if err := db.file.DropCache(0, 2*maxPageSize); err != nil {
-			return fmt.Errorf("dropping cached metas: %w", err)
-		}
-	}
-	slots, err := readSlots(db.file)
+	slots, err := db.firstSlots(size)
 	if err != nil {
-		return fmt.Errorf("reading metas: %w", err)
+		return err
 	}
 	if fresh, err := db.unborn(slots, size); err != nil {
 		return err
@@ -70,6 +65,46 @@ func (db *DB) recover() error {
 	}
 	return nil
 }
+
+// firstSlots reads the metas, and makes sure that what it has read is durable where that matters. The
+// entry of the file in its directory is left to the first flush: without one nothing was acknowledged.
+func (db *DB) firstSlots(size int64) (slots [2]slot, err error) {
+	flushed := make(chan error, 1)
+	device, direct := db.file.(backing.DeviceReader)
+	switch {
+	case db.readOnly || size == 0:
+		direct = false
+		flushed <- nil
+	case direct:
+		// What is dirty this read writes before it reads, and the flush covers it. So neither waits for the other.
+		go func() { flushed <- db.file.SyncData() }()
+		slots, err = readSlots(deviceReader(device.ReadDevice))
+		direct = !errors.Is(err, errors.ErrUnsupported)
+	default:
+		flushed <- db.file.SyncData()
+	}
+	db.grew = !db.readOnly
+	if err := <-flushed; err != nil {
+		return slots, fmt.Errorf("flushing what an earlier process left: %w", err)
+	}
+	if !db.readOnly && size > 0 {
+		if err := db.file.DropCache(0, 2*maxPageSize); err != nil {
+			return slots, fmt.Errorf("dropping cached metas: %w", err)
+		}
+	}
+	if !direct {
+		slots, err = readSlots(db.file)
+	}
+	if err != nil {
+		return slots, fmt.Errorf("reading metas: %w", err)
+	}
+	return slots, nil
+}
+
+// A deviceReader is the ReadAt of a file past what the system has of it in memory.
+type deviceReader func(p []byte, off int64) (int, error)
+
+func (r deviceReader) ReadAt(p []byte, off int64) (int, error) { return r(p, off) }
 
 // unborn tells whether the file is to be created, and errs if it is not a store. A creation
 // that was cut short leaves zeros, or a meta of creation in one slot and zeros in the other.
@@ -151,7 +186,7 @@ func (db *DB) create() error {
 	if err := db.file.SyncFull(); err != nil {
 		return fmt.Errorf("creating: %w", err)
 	}
-	db.cleanSlots = true
+	db.cleanSlots, db.grew = true, false
 	return db.start(m, 0, m.txid+1, metaPages<<db.shift)
 }
 
@@ -212,7 +247,10 @@ func (db *DB) trust(m meta, size int64) error {
 	if m.flags&(metaClean|metaFlushed) != 0 {
 		return nil
 	}
-	v := &verifier{db: db, m: m}
+	v := &verifier{db: db, file: db.file, m: m}
+	if !db.readOnly {
+		v.file = &deviceFile{File: db.file}
+	}
 	if err := v.buckets(); err != nil {
 		return err
 	}
@@ -250,6 +288,7 @@ func (db *DB) overrule(m meta, slot int) error {
 // A verifier compares the pages that a flush covered with their refs.
 type verifier struct {
 	db    *DB
+	file  io.ReaderAt
 	m     meta
 	roots []ref  // of buckets still to be visited; a damaged file may nest them without end
 	seen  uint64 // pages met; more than the file has is a cycle
@@ -265,25 +304,49 @@ func (v *verifier) read(r ref) (page, error) {
 	if r.pgno < metaPages || r.pgno >= v.m.hwm {
 		return nil, corruptf(r.pgno, "referred to, outside the %d pages of the state", v.m.hwm)
 	}
-	off := int64(r.pgno) << db.shift
-	if err := v.drop(off, int64(db.pageSize)); err != nil {
-		return nil, err
-	}
 	p := make(page, db.pageSize)
-	if err := readFull(db.file, p, off); err != nil {
+	if err := readFull(v.file, p, int64(r.pgno)<<db.shift); err != nil {
 		return nil, unreadable(r.pgno, "cannot be read", err)
 	}
 	return p, verifyPage(db.seed, r, p)
 }
 
-func (v *verifier) drop(off, n int64) error {
-	if v.db.readOnly {
-		return nil
+// A deviceFile reads what the device has of a file, as far as the system can do that: after a failed
+// flush its copies look clean. Pages that were written together lie together, so it reads a block
+// at a time and remembers the last one.
+type deviceFile struct {
+	backing.File
+	block [64 << 10]byte
+	at    int64 // of block in the file
+	n     int   // bytes of block that were read
+}
+
+func (f *deviceFile) ReadAt(p []byte, off int64) (int, error) {
+	d, ok := f.File.(backing.DeviceReader)
+	if ok && len(p) <= len(f.block) && !f.holds(off, len(p)) {
+		at := off &^ int64(len(f.block)-1)
+		n, err := d.ReadDevice(f.block[:], at)
+		if f.at, f.n = at, n; err != nil && err != io.EOF {
+			f.n = 0
+		}
 	}
-	if err := v.db.file.DropCache(off, n); err != nil {
-		return unreadable(uint32(off>>v.db.shift), "cannot be dropped from the cache", err)
+	if f.holds(off, len(p)) {
+		return copy(p, f.block[off-f.at:]), nil
 	}
-	return nil
+	if ok {
+		if n, err := d.ReadDevice(p, off); !errors.Is(err, errors.ErrUnsupported) {
+			return n, err
+		}
+	}
+	if err := f.DropCache(off, int64(len(p))); err != nil {
+		return 0, fmt.Errorf("dropping what is cached: %w", err)
+	}
+	return f.File.ReadAt(p, off)
+}
+
+// holds tells whether n bytes at off are in the block.
+func (f *deviceFile) holds(off int64, n int) bool {
+	return f.at <= off && off+int64(n) <= f.at+int64(f.n)
 }
 
 // meet tells whether the page of r is to be visited.
@@ -380,10 +443,7 @@ func (v *verifier) extent(e extent) error {
 	if uint64(e.pgno)+uint64(n) > uint64(v.m.hwm) {
 		return corruptf(e.pgno, "extent of %d pages outside the %d pages of the state", n, v.m.hwm)
 	}
-	if err := v.drop(int64(e.pgno)<<v.db.shift, int64(n)<<v.db.shift); err != nil {
-		return err
-	}
-	return v.db.verifyExtent(e, nil)
+	return v.db.verifyExtent(v.file, e, nil)
 }
 
 func (v *verifier) freeLog(r ref) error {

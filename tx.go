@@ -8,8 +8,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
-
-	"github.com/foliokv/folio/internal/backing"
 )
 
 // This file is the life of a transaction and the one copy-on-write point. What must hold:
@@ -325,7 +323,7 @@ func verifyPage(seed uint64, r ref, p page) error {
 	return nil
 }
 
-func readFull(f backing.File, b []byte, off int64) error {
+func readFull(f io.ReaderAt, b []byte, off int64) error {
 	n, err := f.ReadAt(b, off)
 	return fullRead(n, b, err)
 }
@@ -349,7 +347,7 @@ func (tx *Tx) bytesOf(e extent) ([]byte, error) {
 	}
 	if !tx.m.isVerified(e.pgno) || tx.db.opts.Verify == VerifyAlways {
 		if tx.db.opts.Verify != VerifyNever {
-			if err := tx.db.verifyExtent(e, nil); err != nil {
+			if err := tx.db.verifyExtent(tx.db.file, e, nil); err != nil {
 				return nil, err
 			}
 		}
@@ -369,14 +367,14 @@ const verifyChunk = 256 << 10
 // verifyExtent compares an extent with its checksum, reading it by system calls. visit, if not
 // nil, sees its pages, before it is known whether they are as they were written, and can end
 // it with an error.
-func (db *DB) verifyExtent(e extent, visit func(pgno uint32, b []byte) error) error {
+func (db *DB) verifyExtent(f io.ReaderAt, e extent, visit func(pgno uint32, b []byte) error) error {
 	d := newDigest(db.seed, e.pgno, e.birth)
 	left := int64(e.pages(db.pageSize)) << db.shift
 	off := int64(e.pgno) << db.shift
 	buf := make([]byte, min(left, verifyChunk))
 	for left > 0 {
 		b := buf[:min(left, int64(len(buf)))]
-		if err := readFull(db.file, b, off); err != nil {
+		if err := readFull(f, b, off); err != nil {
 			return unreadable(e.pgno, "extent cannot be read", err)
 		}
 		d.Write(b)

@@ -20,7 +20,7 @@
 // # For storage engines
 //
 // [Reserve] maps more than a file has, so that it can grow under the map. [WriteVec],
-// [SyncData], [SyncFull], [DropCache], [LockHandle], [LockHandleAt] and [UnlockHandle] work on an
+// [SyncData], [SyncFull], [ReadDevice], [DropCache], [LockHandle], [LockHandleAt] and [UnlockHandle] work on an
 // *os.File, [SyncDir] on a directory. [Prefetch] lets cache misses overlap, [ReadAt] reads of many
 // goroutines.
 //

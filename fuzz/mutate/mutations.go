@@ -57,7 +57,7 @@ var mutations = []mutation{
 		"./fuzz", "TestCrash", few},
 	{"NoDrop", "cached copies of what is trusted are kept",
 		[]edit{{"recover.go", "err := db.file.DropCache(0, 2*maxPageSize)", "err := error(nil)"},
-			{"recover.go", "if v.db.readOnly {", "if true {"}},
+			{"recover.go", "	if !db.readOnly {\n		v.file", "	if false {\n		v.file"}},
 		"./fuzz", "TestFault", nil},
 	{"NoVerify", "any valid meta is trusted",
 		[]edit{{"recover.go", "if m.flags&(metaClean|metaFlushed) != 0 {", "if true {"}},

@@ -55,6 +55,14 @@ type PageReader interface {
 	ReadPage(p []byte, off int64) (int, error)
 }
 
+// A DeviceReader is a File with a ReadAt for what the device holds, whatever the system keeps of it
+// in memory. Bytes that were written but not flushed it brings to the device first. The error is
+// errors.ErrUnsupported where that cannot be done. Nobody may write meanwhile; a flush may be
+// under way.
+type DeviceReader interface {
+	ReadDevice(p []byte, off int64) (int, error)
+}
+
 // A Map is a read-only view of the beginning of a File.
 type Map interface {
 	// Bytes is the memory; it must not be written to, nor used after Close.

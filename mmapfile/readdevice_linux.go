@@ -1,0 +1,53 @@
+package mmapfile
+
+import (
+	"errors"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func readDevice(f *os.File, p []byte, off int64) (n int, err error) {
+	b := alignedBuffer((len(p) + deviceBlock - 1) / deviceBlock * deviceBlock)
+	err = control(f, func(fd uintptr) error {
+		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+		if err != nil {
+			return err
+		}
+		if _, err := unix.FcntlInt(fd, unix.F_SETFL, flags|unix.O_DIRECT); err != nil {
+			return errors.Join(errors.ErrUnsupported, err)
+		}
+		n, err = readBlocks(int(fd), b, off)
+		if _, e := unix.FcntlInt(fd, unix.F_SETFL, flags); err == nil {
+			err = e
+		}
+		return err
+	})
+	return copy(p, b[:n]), err
+}
+
+// readBlocks fills b as far as the file has bytes for it.
+func readBlocks(fd int, b []byte, off int64) (n int, err error) {
+	for n < len(b) {
+		var k int
+		err := ignoringEINTR(func() (err error) {
+			k, err = unix.Pread(fd, b[n:], off+int64(n))
+			return err
+		})
+		if err == unix.EINVAL {
+			return n, errors.Join(errors.ErrUnsupported, err) // not with blocks of this length
+		}
+		if n += max(k, 0); err != nil || k%deviceBlock != 0 || k == 0 {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// alignedBuffer returns n bytes that begin at a multiple of deviceBlock in memory.
+func alignedBuffer(n int) []byte {
+	b := make([]byte, n+deviceBlock)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (deviceBlock - 1)
+	return b[skip : skip+n]
+}
