@@ -21,15 +21,18 @@ type Bucket struct {
 // A writeBucket is the part of a Bucket for writing.
 type writeBucket struct {
 	name     []byte
-	children map[string]*Bucket // open buckets: one Bucket for each
-	stale    []*Bucket          // of them, those that changed or hold one that did; see touch
-	listed   bool               // it stands in its parent's stale
-	changes  uint64             // counts changes of the tree, so cursors see them
-	moved    uint64             // those of them that only gave pages other places
-	changed  bool               // the header in the parent's cell is old
-	shrunk   bool               // something was deleted since the last rebalance
-	atEnd    bool               // the last insert was at the end of its leaf
-	gone     bool               // deleted, or rolled back
+	children openBuckets // one Bucket for each
+	stale    []*Bucket   // of them, those that changed or hold one that did; see touch
+	listed   bool        // it stands in its parent's stale
+	changes  uint64      // counts changes of the tree, so cursors see them
+	moved    uint64      // those of them that only gave pages other places
+	changed  bool        // the header in the parent's cell is old
+	shrunk   bool        // something was deleted since the last rebalance
+	atEnd    bool        // the last insert was at the end of its leaf
+	gone     bool        // deleted, or rolled back
+
+	shortName  [24]byte   // room for name
+	firstStale [1]*Bucket // and for stale
 }
 
 // A bucket's header is the payload of its cell:
@@ -316,16 +319,17 @@ func (b *Bucket) bucket(name []byte) (*Bucket, error) {
 	}
 	var c *Bucket
 	if b.tx.writable {
-		// The cell may move or go; the header and an inline page are small.
-		v = bytes.Clone(v)
 		c = b.newChild(name)
-		b.adopt(c)
+		b.children.put(c)
 	} else {
 		c = b.tx.newBucket()
 		c.tx, c.parent = b.tx, b
 	}
 	if err := c.setHeader(v); err != nil {
 		return nil, corruptf(at.pgno, "bucket in slot %d: %v", i, err)
+	}
+	if b.tx.writable {
+		c.inline = bytes.Clone(c.inline) // the cell may move or go
 	}
 	if c.circular() {
 		return nil, corruptf(at.pgno, "bucket in slot %d contains itself", i)
@@ -351,15 +355,19 @@ func (tx *Tx) newBucket() *Bucket {
 	return &tx.opened
 }
 
-// newChild returns an empty Bucket of a write transaction.
+// newChild returns an empty Bucket of a write transaction: the first lies there, too.
 func (b *Bucket) newChild(name []byte) *Bucket {
-	c := &struct {
-		Bucket
-		w writeBucket
-	}{}
-	c.Bucket = Bucket{tx: b.tx, parent: b, writeBucket: &c.w}
-	c.w.name = bytes.Clone(name)
-	return &c.Bucket
+	c, w := &b.tx.opened, &b.tx.w.opened
+	if !b.tx.hasOpen.CompareAndSwap(false, true) {
+		n := &struct {
+			Bucket
+			w writeBucket
+		}{}
+		c, w = &n.Bucket, &n.w
+	}
+	*c = Bucket{tx: b.tx, parent: b, writeBucket: w}
+	w.name = append(w.shortName[:0], name...)
+	return c
 }
 
 // version counts the changes of the tree.
@@ -375,14 +383,7 @@ func (b *Bucket) open(name []byte) *Bucket {
 	if b.writeBucket == nil {
 		return nil
 	}
-	return b.children[string(name)]
-}
-
-func (b *Bucket) adopt(c *Bucket) {
-	if b.children == nil {
-		b.children = map[string]*Bucket{}
-	}
-	b.children[string(c.name)] = c
+	return b.children.get(name)
 }
 
 // CreateBucket creates a nested bucket. It returns ErrBucketNameRequired, ErrKeyTooLarge,
@@ -439,7 +440,7 @@ func (b *Bucket) create(name []byte) (*Bucket, error) {
 	if err := b.putCell(name, cellBucket, c.header()); err != nil {
 		return nil, err
 	}
-	b.adopt(c)
+	b.children.put(c)
 	return c, b.tx.spilled(nil)
 }
 
@@ -488,7 +489,7 @@ func (b *Bucket) mustBeBucket(name []byte) error {
 
 // forget writes back an open nested bucket, so that its cell is true, and marks it gone.
 func (b *Bucket) forget(name []byte) error {
-	c := b.children[string(name)]
+	c := b.children.get(name)
 	if c == nil {
 		return nil
 	}
@@ -501,7 +502,7 @@ func (b *Bucket) forget(name []byte) error {
 		}
 	}
 	c.markGone()
-	delete(b.children, string(name))
+	b.children.remove(name)
 	s := b.tx.w.scope()
 	s.buried = append(s.buried, c)
 	return nil
@@ -510,23 +511,23 @@ func (b *Bucket) forget(name []byte) error {
 func (b *Bucket) markGone() {
 	b.gone = true
 	b.changes++
-	for _, c := range b.children {
+	for _, c := range b.children.inOrder(nil) {
 		c.markGone()
 	}
 }
 
 // revive takes back what forget did, after a rollback.
 func (b *Bucket) revive() {
-	if other := b.parent.children[string(b.name)]; other != nil {
+	if other := b.parent.children.get(b.name); other != nil {
 		other.markGone()
 	}
-	b.parent.adopt(b)
+	b.parent.children.put(b)
 	b.markLive()
 }
 
 func (b *Bucket) markLive() {
 	b.gone = false
-	for _, c := range b.children {
+	for _, c := range b.children.inOrder(nil) {
 		c.markLive()
 	}
 }
@@ -572,7 +573,7 @@ func (b *Bucket) moveBucket(key []byte, dst *Bucket) error {
 		}
 		return ErrIncompatibleValue
 	}
-	if c := b.children[string(key)]; c != nil {
+	if c := b.children.get(key); c != nil {
 		// At the end of the transaction it is not among the open ones.
 		if err := c.finish(); err != nil {
 			return b.tx.fail(err)
@@ -666,22 +667,16 @@ func (b *Bucket) ForEachBucket(fn func(name []byte) error) error {
 	})
 }
 
-// openNames returns the names of the open nested buckets in order.
-func (b *Bucket) openNames() []string {
-	names := make([]string, 0, len(b.children))
-	for name := range b.children {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // touch notes that the header in the parent's cell is old, where writeBack finds it.
 func (b *Bucket) touch() {
 	b.changed = true
 	for ; b.parent != nil && !b.listed; b = b.parent {
 		b.listed = true
-		b.parent.stale = append(b.parent.stale, b)
+		if up := b.parent; up.stale == nil {
+			up.stale = append(up.firstStale[:0], b)
+		} else {
+			up.stale = append(up.stale, b)
+		}
 	}
 }
 
@@ -710,8 +705,8 @@ func (b *Bucket) writeBack() error {
 // finish is writeBack at the end of a transaction: it also merges underfull pages and takes
 // small buckets into their parents.
 func (b *Bucket) finish() error {
-	for _, name := range b.openNames() {
-		c := b.children[name]
+	var few [fewOpen]*Bucket
+	for _, c := range b.children.inOrder(few[:0]) {
 		if err := c.finish(); err != nil {
 			return err
 		}
@@ -761,8 +756,8 @@ func (b *Bucket) takeInline() {
 func (b *Bucket) reload() error {
 	b.changes++
 	b.shrunk = true // what was deleted before the savepoint may wait for its merge
-	for name, c := range b.children {
-		p, at, i, found, err := b.lookup([]byte(name))
+	for _, c := range b.children.inOrder(nil) {
+		p, at, i, found, err := b.lookup(c.name)
 		if err != nil {
 			return err
 		}
@@ -780,7 +775,7 @@ func (b *Bucket) reload() error {
 		}
 		if !found {
 			c.markGone()
-			delete(b.children, name)
+			b.children.remove(c.name)
 		}
 	}
 	return nil

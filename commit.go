@@ -42,14 +42,38 @@ type group struct {
 	err     error         // set before done is closed
 }
 
-// end lets the members go.
-func (g *group) end(err error) {
-	g.err = err
-	close(g.done)
+// awaited makes the channels, which a group that nobody waits for does without. It is called with
+// mu.
+func (g *group) awaited() {
+	if g.done == nil {
+		g.lead, g.done = make(chan *flush, 1), make(chan struct{})
+	}
 }
 
-func newGroup() *group {
-	return &group{lead: make(chan *flush, 1), done: make(chan struct{})}
+// end lets the members go. It is called with mu.
+func (g *group) end(err error) {
+	g.err = err
+	if g.done != nil {
+		close(g.done)
+	}
+}
+
+// newGroup returns an empty group: one that nobody knows any more, if there is such.
+func (db *DB) newGroup() *group {
+	g := db.spareGroup
+	if db.spareGroup = nil; g == nil {
+		g = new(group)
+	}
+	return g
+}
+
+// spare takes back a group that was sealed and that nobody knows.
+func (db *DB) spare(g *group) {
+	const most = 4096 // longer lists are left to the garbage collector
+	if max(cap(g.freed), cap(g.allocs)) <= most {
+		*g = group{freed: g.freed[:0], allocs: g.allocs[:0]}
+		db.spareGroup = g
+	}
 }
 
 // A latch is a store that can write no more.
@@ -132,6 +156,7 @@ func (db *DB) fateOfSeen() func() error {
 	published := db.published.Load()
 	switch g, head := db.group, db.head.txid; {
 	case g.last != 0:
+		g.awaited()
 		return func() error { <-g.done; return g.err } // its members see to the flush
 	case published != nil && published.txid < head:
 		return func() error { return db.waitDurable(context.Background(), head) }
@@ -222,7 +247,11 @@ func (db *DB) drop(tx *Tx) {
 // commitDeferred seals and publishes the open group. It is called with mu, and by the holder
 // of the writer's turn; it gives up both.
 func (db *DB) commitDeferred() error {
+	g := db.group
 	err := db.seal(false)
+	if g.done == nil && g != db.group {
+		db.spare(g)
+	}
 	if err == nil {
 		db.publish(db.head)
 	}
@@ -248,6 +277,7 @@ func (db *DB) commitDurable(g *group) error {
 		db.finishFlush(f)
 		return g.err
 	}
+	g.awaited()
 	if db.sealsAhead() {
 		if err := db.seal(true); err != nil {
 			g.end(err)
@@ -522,7 +552,7 @@ func (db *DB) latch(err error) {
 		r.forget()
 	}
 	db.group.end(err)
-	db.group = newGroup()
+	db.group = db.newGroup()
 }
 
 // latchPanic makes a panic an error that latches the store: what is in memory may be half
@@ -579,8 +609,9 @@ func (db *DB) seal(withLog bool) (err error) {
 	if g.last == 0 && !withLog {
 		return nil
 	}
-	db.group = newGroup()
-	needed := db.needed()
+	db.group = db.newGroup()
+	needed := db.needed(db.states)
+	db.states = needed
 	db.alloc.release(needed)
 	db.watchReaders(needed)
 	db.alloc.trim()
@@ -597,8 +628,8 @@ func (db *DB) seal(withLog bool) (err error) {
 	return nil
 }
 
-// needed returns the states that must stay readable.
-func (db *DB) needed() []uint64 {
+// needed returns the states that must stay readable, in the memory of a list. It is called with mu.
+func (db *DB) needed(list []uint64) []uint64 {
 	published := uint64(0)
 	if p := db.published.Load(); p != nil {
 		published = p.txid
@@ -607,7 +638,7 @@ func (db *DB) needed() []uint64 {
 	if db.active != nil {
 		base = db.active.w.base
 	}
-	return db.readers.needed(published, db.durable.txid, db.flight, base)
+	return db.readers.appendNeeded(list[:0], published, db.durable.txid, db.flight, base)
 }
 
 // A sealer is one seal under way.
@@ -1258,7 +1289,7 @@ func (s *sealer) rebaseBucket(b *Bucket, since map[uint32]int, k int) {
 	b.root = s.resolved(b.root, since, k)
 	b.changes++
 	b.moved++
-	for _, c := range b.children {
+	for _, c := range b.children.inOrder(nil) {
 		s.rebaseBucket(c, since, k)
 	}
 }

@@ -332,3 +332,28 @@ func TestAllocations(t *testing.T) {
 		return nil
 	}))
 }
+
+// A Deferred transaction of one put allocates itself and the state that it makes; the rest is for
+// pages now and then.
+func TestUpdateAllocations(t *testing.T) {
+	db := open(t, &folio.Options{Durability: folio.Deferred, FlushInterval: -1, FlushBytes: -1})
+	fill(t, db, 10000, 100)
+	name, value := []byte("b"), make([]byte, 100)
+	keys := make([][]byte, 10000)
+	for i := range keys {
+		keys[i] = foliotest.Key(i * 7919 % 10000)
+	}
+	i := 0
+	put := func(tx *folio.Tx) error {
+		i++
+		return tx.Bucket(name).Put(keys[i%len(keys)], value)
+	}
+	for range 3000 {
+		must(t, db.Update(put))
+	}
+	if n := testing.AllocsPerRun(5000, func() { must(t, db.Update(put)) }); n > 5 {
+		t.Errorf("Update with one Put makes %v allocations", n)
+	} else {
+		t.Logf("Update with one Put makes %v allocations", n)
+	}
+}

@@ -137,8 +137,8 @@ func (b *Bucket) deleteRange(lo, hi []byte) error {
 	if b.root.count == 0 {
 		return nil
 	}
-	for _, name := range b.openNames() {
-		if key := []byte(name); !below(key, lo) && below(key, hi) || lo == nil && below(key, hi) {
+	for _, c := range b.children.inOrder(nil) {
+		if key := c.name; !below(key, lo) && below(key, hi) || lo == nil && below(key, hi) {
 			if err := b.forget(key); err != nil {
 				return err
 			}

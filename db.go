@@ -92,6 +92,8 @@ type writer struct {
 	refs   []ref
 
 	spareScope *scope // of a transaction that has ended
+	spareGroup *group
+	states     []uint64 // that the last seal kept
 }
 
 // A retiredMapping is read through by snapshots up to last only.
@@ -172,7 +174,7 @@ func init() {
 // openOn opens a store on a file that is locked, and closes the file if that fails.
 func openOn(f backing.File, opts Options, onDisk bool) (*DB, error) {
 	db := &DB{name: f.Name(), opts: opts, readOnly: opts.ReadOnly, onDisk: onDisk, file: f, readers: newReaderTable()}
-	db.group, db.fewestAhead = newGroup(), fewestAhead
+	db.group, db.fewestAhead = new(group), fewestAhead
 	db.handlers.init()
 	db.events.init(opts.OnEvent)
 	if opts.TraceReaders {
@@ -232,8 +234,14 @@ func (db *DB) beginWrite(cancel <-chan struct{}) (*Tx, error) {
 		db.order.unlock()
 		return nil, err
 	}
-	tx := &Tx{db: db, m: db.m, hwm: db.alloc.hwm, writable: true}
-	tx.w = &writeTx{id: db.next, base: db.head.txid, durability: db.opts.Durability, deletes: true}
+	both := &struct {
+		Tx
+		w writeTx
+	}{}
+	tx := &both.Tx
+	tx.db, tx.m, tx.hwm, tx.writable = db, db.m, db.alloc.hwm, true
+	tx.w = &both.w
+	*tx.w = writeTx{id: db.next, base: db.head.txid, durability: db.opts.Durability, deletes: true}
 	tx.root = Bucket{tx: tx, root: db.root, writeBucket: &tx.w.root}
 	db.next++
 	db.begins++
@@ -548,7 +556,7 @@ func (db *DB) closeRetired() {
 		db.tidy.Store(false)
 		return
 	}
-	needed := db.needed()
+	needed := db.needed(nil)
 	keep := db.retired[:0]
 	for _, r := range db.retired {
 		inUse := db.active != nil || db.durable.m == r.mapping || db.head.m == r.mapping || db.published.Load().m == r.mapping

@@ -35,8 +35,7 @@ func (tx *Tx) spilled(err error) error {
 
 // fold takes small open buckets into their parents.
 func (b *Bucket) fold() error {
-	for _, name := range b.openNames() {
-		c := b.children[name]
+	for _, c := range b.children.inOrder(nil) {
 		if err := c.fold(); err != nil {
 			return err
 		}
@@ -52,8 +51,8 @@ func (b *Bucket) fold() error {
 // rebalanceOpen merges underfull pages of the bucket and all open ones below it: what is
 // written early is not looked at again at the end.
 func (b *Bucket) rebalanceOpen() error {
-	for _, name := range b.openNames() {
-		if err := b.children[name].rebalanceOpen(); err != nil {
+	for _, c := range b.children.inOrder(nil) {
+		if err := c.rebalanceOpen(); err != nil {
 			return err
 		}
 	}
@@ -96,8 +95,8 @@ func coldest(pages []spillable, n, m int) []spillable {
 // eachOpen calls fn for the bucket and all open ones below it.
 func (b *Bucket) eachOpen(fn func(*Bucket)) {
 	fn(b)
-	for _, name := range b.openNames() {
-		b.children[name].eachOpen(fn)
+	for _, c := range b.children.inOrder(nil) {
+		c.eachOpen(fn)
 	}
 }
 

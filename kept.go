@@ -22,6 +22,7 @@ type keptPages struct {
 	all    pageSet
 	old    pageSet // those that the newest state does not refer to: readers need them
 	flying pageSet // those that a flush is writing, without the mutex; none is old
+	spare  []*page // for mapping.keep: of pages that nobody sees any more
 }
 
 // keeps tells whether a seal of n pages that no flush follows keeps them in memory. A large one
@@ -52,9 +53,17 @@ func (s *sealer) keep() error {
 	if err := db.fitFile(); err != nil {
 		return err
 	}
+	k := &db.kept
 	for _, w := range s.out {
-		db.m.keep(w.pgno, w.buf)
-		db.kept.all.mark(run{w.pgno, 1})
+		var as *page
+		if n := len(k.spare); n > 0 {
+			as, k.spare = k.spare[n-1], k.spare[:n-1]
+		} else {
+			as = new(page)
+		}
+		*as = w.buf
+		db.m.keep(w.pgno, as)
+		k.all.mark(run{w.pgno, 1})
 	}
 	for _, p := range s.order {
 		db.dirty.at(p.pgno).buf = nil // it has another owner now
@@ -136,8 +145,12 @@ func (db *DB) dropKept(r run) {
 	k := &db.kept
 	for one, ok := k.all.next(r.start, r.end()); ok; one, ok = k.all.next(one.end(), r.end()) {
 		for at := one.start; at < one.end(); at++ {
-			db.dirty.recycle(dirtyPage{buf: *db.m.keptAt(at)})
+			p := db.m.keptAt(at)
+			db.dirty.recycle(dirtyPage{buf: *p})
 			db.m.forgetKept(at)
+			if len(k.spare) < maxBuffers {
+				k.spare = append(k.spare, p)
+			}
 			k.old.remove(run{at, 1})
 		}
 		k.all.remove(one)
@@ -168,14 +181,16 @@ func (m *mapping) keptIn(pgno, n uint32) []pageWrite {
 // eachRun calls fn for each run of adjacent pages, which it brings into order.
 func eachRun(pages []pageWrite, fn func(pgno uint32, bufs [][]byte) error) error {
 	slices.SortFunc(pages, func(a, b pageWrite) int { return int(a.pgno) - int(b.pgno) })
+	bufs := make([][]byte, len(pages))
+	for i, w := range pages {
+		bufs[i] = w.buf
+	}
 	for i := 0; i < len(pages); {
 		j := i + 1
-		bufs := [][]byte{pages[i].buf}
 		for j < len(pages) && pages[j].pgno == pages[j-1].pgno+1 {
-			bufs = append(bufs, pages[j].buf)
 			j++
 		}
-		if err := fn(pages[i].pgno, bufs); err != nil {
+		if err := fn(pages[i].pgno, bufs[i:j]); err != nil {
 			return err
 		}
 		i = j

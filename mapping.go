@@ -111,15 +111,15 @@ func (m *mapping) keptPage(r ref) page {
 	return nil
 }
 
-// keep makes p what is read as a page.
-func (m *mapping) keep(pgno uint32, p page) {
+// keep makes *p what is read as a page. Readers may look at it until no state needs the page.
+func (m *mapping) keep(pgno uint32, p *page) {
 	c := m.kept[pgno/keptChunkPages].Load()
 	if c == nil {
 		c = new(keptChunk)
 		m.kept[pgno/keptChunkPages].Store(c)
 	}
 	m.clearVerified(pgno)
-	c[pgno%keptChunkPages].Store(&p)
+	c[pgno%keptChunkPages].Store(p)
 }
 
 // forgetKept makes a kept page one that is read from the file.

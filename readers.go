@@ -109,10 +109,9 @@ func (t *readerTable) begun() uint64 {
 	return n
 }
 
-// needed returns the states that may still be read: those of open readers, and the others
-// given, except 0; sorted, each once.
-func (t *readerTable) needed(others ...uint64) []uint64 {
-	s := make([]uint64, 0, len(others)+4)
+// appendNeeded adds to an empty list the states that may still be read: those of open readers,
+// and the others given, except 0; sorted, each once.
+func (t *readerTable) appendNeeded(s []uint64, others ...uint64) []uint64 {
 	t.each(func(txid uint64) { s = append(s, txid) })
 	for _, txid := range others {
 		if txid != 0 {

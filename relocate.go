@@ -66,8 +66,7 @@ func (s *sealer) relocate(n uint32) {
 	s.moves = s.movable(branches, cs, int(n+n/2))
 	clear(branches)
 	s.branches, s.candidates = branches, cs
-	all := s.cached()
-	s.moves = slices.DeleteFunc(s.moves, func(m move) bool { return !s.read(m, all) })
+	s.readMoves()
 	for _, m := range s.moves {
 		s.group.freed = append(s.group.freed, freedRun{run{m.from.pgno, 1}, m.from.birth})
 	}
@@ -112,39 +111,43 @@ func (s *sealer) movable(branches []page, cs []candidate, most int) []move {
 	return out
 }
 
-// cached tells whether all that is to be moved is in memory, where one question can tell: the
-// pages lie within a part of the file that is not much larger.
-func (s *sealer) cached() bool {
-	if len(s.moves) == 0 {
-		return true
+// readMoves gets the contents of the pages that are to be moved, and leaves out those that are not
+// whole or cannot be had at once.
+func (s *sealer) readMoves() {
+	const window = 256 // pages that are asked for at once whether they are in memory
+	moves, out := s.moves, s.moves[:0]
+	for len(moves) > 0 {
+		first, n := moves[0].from.pgno, 1
+		for n < len(moves) && moves[n].from.pgno-first < window {
+			n++
+		}
+		all := s.cached(first, moves[n-1].from.pgno)
+		for _, m := range moves[:n] {
+			if (all || s.cached(m.from.pgno, m.from.pgno)) && s.read(m) {
+				out = append(out, m)
+			} else {
+				s.db.dirty.recycle(dirtyPage{buf: m.buf})
+			}
+		}
+		moves = moves[n:]
 	}
-	lo, hi := s.moves[0].from.pgno, s.moves[0].from.pgno
-	for _, m := range s.moves {
-		lo, hi = min(lo, m.from.pgno), max(hi, m.from.pgno)
-	}
-	if hi-lo > 16*uint32(len(s.moves)) {
-		return false
-	}
-	off := int64(lo) << s.db.shift
-	return s.db.m.m.Cached(off, int64(hi)<<s.db.shift-off)
+	clear(s.moves[len(out):])
+	s.moves = out
 }
 
-// read gets the contents of a page that is to be moved, if it is whole and can be had at once,
-// and tells whether it did. It copies from the mapping, as system calls would cost more than
-// all else.
-func (s *sealer) read(m move, cached bool) bool {
-	db := s.db
-	if cached || db.m.m.Cached(int64(m.from.pgno)<<db.shift, int64(db.pageSize)) {
-		err := mmapfile.Guard(func() error {
-			copy(m.buf, db.m.page(m.from.pgno))
-			return nil
-		})
-		if err == nil && verifyPage(db.seed, m.from, m.buf) == nil {
-			return true
-		}
-	}
-	db.dirty.recycle(dirtyPage{buf: m.buf})
-	return false
+// cached tells whether the pages from first to last are in memory.
+func (s *sealer) cached(first, last uint32) bool {
+	return s.db.m.m.Cached(int64(first)<<s.db.shift, int64(last-first+1)<<s.db.shift)
+}
+
+// read gets the contents of a page in memory, and tells whether it is whole. It copies from the mapping,
+// as system calls would cost more than all else.
+func (s *sealer) read(m move) bool {
+	err := mmapfile.Guard(func() error {
+		copy(m.buf, s.db.m.page(m.from.pgno))
+		return nil
+	})
+	return err == nil && verifyPage(s.db.seed, m.from, m.buf) == nil
 }
 
 // placeMoves gives the moved pages their places, in the order that they had.

@@ -86,7 +86,7 @@ func (db *DB) place(n uint32, grows bool, how placing) ([]run, error) {
 func (db *DB) ensureRoom(n uint32, straight bool) error {
 	a, keep := db.alloc, db.reserve()
 	if a.free.pages < uint64(n)+keep {
-		a.release(db.needed()) // readers may have ended, or a flush, since the last seal
+		a.release(db.needed(nil)) // readers may have ended, or a flush, since the last seal
 	}
 	if a.unusedPages() < uint64(n)+keep {
 		return ErrMaxSizeReached
@@ -195,7 +195,7 @@ func (db *DB) relieve(n int) {
 	txid := db.head.txid
 	// An error is told by what cannot be had for it.
 	db.unlocked(func() error { return db.waitDurable(context.Background(), txid) })
-	a.release(db.needed())
+	a.release(db.needed(nil))
 }
 
 // prepare makes room, if it takes a flush, for an extent of n bytes and for key if that is a

@@ -31,7 +31,7 @@ type Tx struct {
 	failed   atomic.Pointer[error]
 	w        *writeTx // what only a write transaction has
 	root     Bucket   // the bucket tree
-	opened   Bucket   // the first bucket a read transaction opens, to spare an allocation
+	opened   Bucket   // the first bucket that was opened, to spare an allocation
 	hasOpen  atomic.Bool
 	ended    atomic.Bool
 	left     atomic.Int32 // pages to ask for; more while db.cold
@@ -60,6 +60,7 @@ type writeTx struct {
 	writing    run  // the extent that is being written without the mutex
 	tail       tail
 	root       writeBucket // of Tx.root
+	opened     writeBucket // of Tx.opened
 }
 
 func (w *writeTx) scope() *scope { return w.scopes[len(w.scopes)-1] }
