@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/foliokv/folio/internal/backing"
@@ -28,13 +29,30 @@ func (db *DB) recover() error {
 	if err != nil {
 		return err
 	}
-	slots, err := db.firstSlots(size)
+	flushed := db.flushFound(size)
+	slots, err := db.firstSlots(size, flushed)
+	if err == nil {
+		err = db.recoverFrom(slots, size, flushed)
+	}
+	if e := flushed(); e != nil {
+		return e
+	}
+	return err
+}
+
+// recoverFrom opens the file that has these metas. It waits until what was found is durable before
+// it looks for what a crash left, and before it writes; else its caller does.
+func (db *DB) recoverFrom(slots [2]slot, size int64, flushed func() error) error {
+	fresh, err := db.unborn(slots, size)
 	if err != nil {
 		return err
 	}
-	if fresh, err := db.unborn(slots, size); err != nil {
-		return err
-	} else if fresh {
+	if fresh || slots[0].unsure() || slots[1].unsure() {
+		if err := flushed(); err != nil {
+			return err
+		}
+	}
+	if fresh {
 		return db.create()
 	}
 	for _, s := range slots {
@@ -61,44 +79,61 @@ func (db *DB) recover() error {
 		return err
 	}
 	if other.err == nil && other.meta.newerThan(m) && !db.readOnly {
+		if err := flushed(); err != nil {
+			return err
+		}
 		return db.overrule(m, 1-at)
 	}
 	return nil
 }
 
-// firstSlots reads the metas, and makes sure that what it has read is durable where that matters. The
-// entry of the file in its directory is left to the first flush: without one nothing was acknowledged.
-func (db *DB) firstSlots(size int64) (slots [2]slot, err error) {
-	flushed := make(chan error, 1)
-	device, direct := db.file.(backing.DeviceReader)
-	switch {
-	case db.readOnly || size == 0:
-		direct = false
-		flushed <- nil
-	case direct:
-		// What is dirty this read writes before it reads, and the flush covers it. So neither waits for the other.
-		go func() { flushed <- db.file.SyncData() }()
-		slots, err = readSlots(deviceReader(device.ReadDevice))
-		direct = !errors.Is(err, errors.ErrUnsupported)
-	default:
-		flushed <- db.file.SyncData()
+// flushFound begins to flush what an earlier process left, in a writable open, and returns a
+// function that waits for the end of that. The entry of the file in its directory is left to the
+// first flush of a commit: without one nothing was acknowledged.
+func (db *DB) flushFound(size int64) func() error {
+	if db.readOnly || size == 0 {
+		return func() error { return nil }
 	}
-	db.grew = !db.readOnly
-	if err := <-flushed; err != nil {
-		return slots, fmt.Errorf("flushing what an earlier process left: %w", err)
+	db.grew = true
+	done := make(chan error, 1)
+	flush := func() {
+		err := db.file.SyncData()
+		if err != nil {
+			err = fmt.Errorf("flushing what an earlier process left: %w", err)
+		} else if err = db.file.DropCache(0, 2*maxPageSize); err != nil {
+			err = fmt.Errorf("dropping cached metas: %w", err)
+		}
+		done <- err
 	}
-	if !db.readOnly && size > 0 {
-		if err := db.file.DropCache(0, 2*maxPageSize); err != nil {
-			return slots, fmt.Errorf("dropping cached metas: %w", err)
+	if _, ok := db.file.(backing.DeviceReader); ok {
+		go flush()
+	} else {
+		flush()
+	}
+	return sync.OnceValue(func() error { return <-done })
+}
+
+// firstSlots reads the metas: in a writable open what the device has.
+func (db *DB) firstSlots(size int64, flushed func() error) (slots [2]slot, err error) {
+	if d, ok := db.file.(backing.DeviceReader); ok && !db.readOnly && size > 0 {
+		// It writes first what is dirty where it reads, so it need not wait for the flush.
+		slots, err = readSlots(deviceReader(d.ReadDevice))
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return slots, readingMetas(err)
 		}
 	}
-	if !direct {
-		slots, err = readSlots(db.file)
+	if err := flushed(); err != nil {
+		return slots, err
 	}
+	slots, err = readSlots(db.file)
+	return slots, readingMetas(err)
+}
+
+func readingMetas(err error) error {
 	if err != nil {
-		return slots, fmt.Errorf("reading metas: %w", err)
+		return fmt.Errorf("reading metas: %w", err)
 	}
-	return slots, nil
+	return nil
 }
 
 // A deviceReader is the ReadAt of a file past what the system has of it in memory.
@@ -485,9 +520,7 @@ func (db *DB) start(m meta, at int, next uint64, size int64) error {
 	if db.inUse, err = pagesInUse(m, free, log.chain); err != nil {
 		return err
 	}
-	for _, r := range free {
-		db.alloc.free.add(r)
-	}
+	db.alloc.free.addApart(free)
 	db.log = log
 	s := &snapshot{txid: m.txid, root: m.root, log: m.log, hwm: m.hwm, m: db.m}
 	db.root, db.head, db.durable = m.root, s, s

@@ -17,10 +17,7 @@ type edit struct{ file, old, new string }
 var few = []string{"-images", "70000"}
 
 const (
-	openFlush = `		if err := db.file.SyncFull(); err != nil {
-			return fmt.Errorf("flushing what an earlier process left: %w", err)
-		}
-`
+	openFlush = "		err := db.file.SyncData()\n"
 	needed    = "published, db.durable.txid, db.flight, base)"
 	newFlush  = "f := &flush{groups: db.ahead, slot: 1 - db.slot}"
 	setFlight = "db.flight = f.state.txid"
@@ -29,10 +26,10 @@ const (
 var mutations = []mutation{
 	// Opening.
 	{"NoFlushAtOpen", "a writable open does not flush",
-		[]edit{{"recover.go", openFlush, ""}},
+		[]edit{{"recover.go", openFlush, "		err := error(nil)\n"}},
 		"./fuzz", "TestCrash", few},
 	{"FlushBeforeFirstCommit", "it flushes only before its first commit",
-		[]edit{{"recover.go", openFlush, ""}, {"commit.go", newFlush, newFlush + `
+		[]edit{{"recover.go", openFlush, "		err := error(nil)\n"}, {"commit.go", newFlush, newFlush + `
 	if db.flushes == 0 {
 		if f.err = db.file.SyncFull(); f.err != nil {
 			return f
@@ -40,10 +37,9 @@ var mutations = []mutation{
 	}`}},
 		"./fuzz", "TestCrash", few},
 	{"FlushUnlessClean", "it does not flush when the newest meta is marked clean",
-		[]edit{{"recover.go", openFlush, `		if slots, _ := readSlots(db.file); !newestIsClean(slots) {
-			if err := db.file.SyncFull(); err != nil {
-				return err
-			}
+		[]edit{{"recover.go", openFlush, `		err := error(nil)
+		if slots, _ := readSlots(db.file); !newestIsClean(slots) {
+			err = db.file.SyncData()
 		}
 `}, {"recover.go", "// unborn tells", `func newestIsClean(slots [2]slot) bool {
 	newest := slots[0]
@@ -56,7 +52,7 @@ var mutations = []mutation{
 // unborn tells`}},
 		"./fuzz", "TestCrash", few},
 	{"NoDrop", "cached copies of what is trusted are kept",
-		[]edit{{"recover.go", "err := db.file.DropCache(0, 2*maxPageSize)", "err := error(nil)"},
+		[]edit{{"recover.go", "err = db.file.DropCache(0, 2*maxPageSize)", "err = nil"},
 			{"recover.go", "	if !db.readOnly {\n		v.file", "	if false {\n		v.file"}},
 		"./fuzz", "TestFault", nil},
 	{"NoVerify", "any valid meta is trusted",
@@ -146,7 +142,7 @@ var mutations = []mutation{
 		[]edit{{"commit.go", needed, "published, 0, db.flight, base)"}},
 		"./fuzz", "TestRuleDurableStateStays", nil},
 	{"ReuseIgnoresReaders", "pages that readers see are used again",
-		[]edit{{"commit.go", "return db.readers.needed(published", "return newReaderTable().needed(published"}},
+		[]edit{{"commit.go", "return db.readers.appendNeeded(list[:0], published", "return newReaderTable().appendNeeded(nil, published"}},
 		"./fuzz", "TestRuleReadersKeepTheirPages", nil},
 	{"ReuseIgnoresPublished", "pages of the published state are used again",
 		[]edit{{"commit.go", needed, "0*published, db.durable.txid, db.flight, base)"}},
@@ -192,7 +188,7 @@ var mutations = []mutation{
 		[]edit{{"commit.go", "patch(d, depth[d.scope]+1)", "patch(d, max(len(tx.w.scopes), depth[d.scope]))"}},
 		".", "TestRollbackOfANestedBucketAfterASeal", nil},
 	{"MovedUnverified", "a page is moved without a look at its checksum",
-		[]edit{{"relocate.go", "err == nil && verifyPage(db.seed, m.from, m.buf) == nil", "err == nil"}},
+		[]edit{{"relocate.go", "err == nil && verifyPage(s.db.seed, m.from, m.buf) == nil", "err == nil"}},
 		".", "TestDamagedPagesStay", nil},
 
 	// Keeping.
