@@ -717,6 +717,6 @@ func (c *checker) logOnDisk(s *snapshot) {
 		c.damage(err, nil)
 		return
 	}
-	books := account{free: free, hwm: s.hwm}
+	books := account{free: free.runs(), hwm: s.hwm}
 	c.partition(books, nil)
 }

@@ -324,7 +324,7 @@ func (in *Inspector) freePages() *runSet {
 		db.setPageSize(m.pageSize)
 		if free, _, err := db.replayLog(m); err == nil {
 			in.books = newRunSet()
-			for _, r := range free {
+			for _, r := range free.runs() {
 				in.books.put(r)
 			}
 		}

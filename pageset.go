@@ -160,12 +160,39 @@ func (s *pageSet) clearWord(i int, mask uint64) {
 	c.n -= bits.OnesCount64(mask)
 }
 
-// addApart adds runs that neither touch each other nor anything in the set.
-func (s *pageSet) addApart(rs []run) {
-	for _, r := range rs {
-		s.mark(r)
-		s.longest = max(s.longest, r.n)
+// others returns the pages of r that are not in the set.
+func (s *pageSet) others(r run) pageSet {
+	var out pageSet
+	out.mark(r)
+	for k, c := range out.chunks {
+		if k >= len(s.chunks) || s.chunks[k] == nil || c == nil {
+			continue
+		}
+		n := 0
+		for i, w := range s.chunks[k].words {
+			c.words[i] &^= w
+			n += bits.OnesCount64(c.words[i])
+		}
+		out.pages -= uint64(c.n - n)
+		c.n = n
 	}
+	return out
+}
+
+// countRuns is the number of runs in the set.
+func (s *pageSet) countRuns() int {
+	n, before := 0, uint64(0) // whether the page before a word is in the set
+	for _, c := range s.chunks {
+		if c == nil {
+			before = 0
+			continue
+		}
+		for _, w := range c.words {
+			n += bits.OnesCount64(w &^ (w<<1 | before))
+			before = w >> 63
+		}
+	}
+	return n
 }
 
 // has tells whether all pages of r, or none of them, are in the set: in is what is asked for.

@@ -510,17 +510,17 @@ func (db *DB) start(m meta, at int, next uint64, size int64) error {
 	if err != nil {
 		// Whoever only reads need not know what is free.
 		db.opts.Logger.Warn("folio: opened without the free log", "path", db.name, "err", err)
-		free, db.noBooks = nil, true
+		free, db.noBooks = pageSet{}, true
 	}
 	if err := db.remap(); err != nil {
 		return err
 	}
 	db.alloc = newAllocator(m.hwm, db.maxPages())
 	db.alloc.retained, db.alloc.released = db.keptIsOld, db.dropKept
-	if db.inUse, err = pagesInUse(m, free, log.chain); err != nil {
+	if db.inUse, err = pagesInUse(m, &free, log.chain); err != nil {
 		return err
 	}
-	db.alloc.free.addApart(free)
+	db.alloc.free = free
 	db.log = log
 	s := &snapshot{txid: m.txid, root: m.root, log: m.log, hwm: m.hwm, m: db.m}
 	db.root, db.head, db.durable = m.root, s, s
@@ -529,12 +529,8 @@ func (db *DB) start(m meta, at int, next uint64, size int64) error {
 }
 
 // pagesInUse returns the pages that are neither free nor of the free log.
-func pagesInUse(m meta, free []run, log []ref) (pageSet, error) {
-	var used pageSet
-	used.set(run{metaPages, m.hwm - metaPages}, true)
-	for _, r := range free {
-		used.set(r, false)
-	}
+func pagesInUse(m meta, free *pageSet, log []ref) (pageSet, error) {
+	used := free.others(run{metaPages, m.hwm - metaPages})
 	for _, r := range log {
 		if !used.has(run{r.pgno, 1}, true) {
 			return used, corruptf(r.pgno, "of the free log, and free")
@@ -554,45 +550,52 @@ func (db *DB) maxPages() uint32 {
 	return maxPgno
 }
 
-// replayLog reads the chain of the free log and what it says is free, in order.
-func (db *DB) replayLog(m meta) ([]run, freeLog, error) {
+// replayLog reads the chain of the free log and what it says is free.
+func (db *DB) replayLog(m meta) (pageSet, freeLog, error) {
 	l := freeLog{head: m.log, hwm: m.hwm}
 	pages, err := db.readLog(m)
 	if err != nil {
-		return nil, l, err
+		return pageSet{}, l, err
 	}
 	free, hwm, err := replayPages(pages, m.hwm)
 	if err != nil {
-		return nil, l, err
+		return pageSet{}, l, err
 	}
 	if len(pages) == 0 {
 		hwm = m.hwm // without a log nothing is free
 	}
 	if hwm != m.hwm {
-		return nil, l, corruptf(m.log.pgno, "free log: high-water mark %d, the meta's is %d", hwm, m.hwm)
+		return pageSet{}, l, corruptf(m.log.pgno, "free log: high-water mark %d, the meta's is %d", hwm, m.hwm)
 	}
 	for _, c := range pages {
 		l.chain = append(l.chain, c.r)
 		l.records += int(le.Uint32(c.p[8:])) - logRecords
 		l.tail = c.p
 	}
-	l.snapshot = min(l.records, 4*len(free)) // about what a fresh one takes
+	l.snapshot = min(l.records, 4*free.countRuns()) // about what a fresh one takes
 	return free, l, nil
 }
 
-// replayPages replays a chain and returns what is free, in order, and the high-water mark. It
+// replayPages replays a chain and returns what is free, and the high-water mark. It
 // does so on a bitmap: a store that was filled at random has thousands of free runs, and a set
 // ordered by position took most of the time of an open. Where the chain tells of a time when
 // the file was many times as long, the bitmap could take more memory than the file says.
-func replayPages(pages []logPage, hwm uint32) ([]run, uint32, error) {
-	replay := newLogReplay(&freeBitmap{})
+func replayPages(pages []logPage, hwm uint32) (free pageSet, top uint32, err error) {
+	bitmap := &freeBitmap{}
+	replay := newLogReplay(bitmap)
 	replay.limit = uint64(hwm)*4 + 1<<20
-	err := replayInto(pages, replay)
-	if replay.wide {
-		replay = newLogReplay(newRunSet())
-		err = replayInto(pages, replay)
+	err = replayInto(pages, replay)
+	if !replay.wide {
+		bitmap.longest = ^uint32(0) // of its runs nothing was noted
+		return bitmap.pageSet, replay.hwm, err
 	}
-	return replay.free.runs(), replay.hwm, err
+	replay = newLogReplay(newRunSet())
+	err = replayInto(pages, replay)
+	for _, r := range replay.free.runs() {
+		free.mark(r)
+		free.longest = max(free.longest, r.n)
+	}
+	return free, replay.hwm, err
 }
 
 func replayInto(pages []logPage, v logVisitor) error {

@@ -31,8 +31,20 @@ func TestReplayOnABitmap(t *testing.T) {
 		default:
 			whole++
 		}
-		if err == nil && (top != want.hwm || !slices.Equal(free, want.free.runs())) {
-			t.Fatalf("free %v below %d instead of %v below %d", free, top, want.free.runs(), want.hwm)
+		if err == nil && (top != want.hwm || !slices.Equal(free.runs(), want.free.runs()) || free.countRuns() != len(free.runs())) {
+			t.Fatalf("free %v below %d instead of %v below %d", free.runs(), top, want.free.runs(), want.hwm)
+		}
+		if err == nil {
+			all := run{metaPages, top - metaPages}
+			others := free.others(all)
+			if others.pages+free.pages != uint64(all.n) || others.countIn(all) != uint32(others.pages) {
+				t.Fatalf("%d pages are free, %d are not, of %d", free.pages, others.pages, all.n)
+			}
+			for _, r := range others.runs() {
+				if free.overlaps(r) {
+					t.Fatalf("%v is among those that are not free: %v", r, free.runs())
+				}
+			}
 		}
 	}
 	if whole < 300 || damaged < 300 || wide < 100 {
