@@ -405,3 +405,18 @@ func TestDeltaIsTidiedSeldom(t *testing.T) {
 		t.Errorf("%d runs, tidied %d times", len(freed), times)
 	}
 }
+
+func TestSortEdges(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for _, n := range []int{0, 1, 4095, 4096, 100_000} {
+		edges := make([]uint64, n)
+		for i := range edges {
+			edges[i] = rng.Uint64() >> (31 + rng.IntN(33))
+		}
+		want := slices.Clone(edges)
+		slices.Sort(want)
+		if sortEdges(edges); !slices.Equal(edges, want) {
+			t.Errorf("%d edges are not in order", n)
+		}
+	}
+}
