@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"syscall"
 	"testing"
 
 	"github.com/foliokv/folio/internal/backing"
@@ -371,6 +372,80 @@ func TestOpenAfterHalfAFlush(t *testing.T) {
 				return nil
 			}))
 			ok(t, db.Close())
+		}
+	}
+}
+
+// A creation whose flush failed can be made again.
+func TestOpenAfterFailedCreation(t *testing.T) {
+	for _, direct := range []bool{false, true} {
+		f := simfile.New(simfile.Options{})
+		f.Fail(simfile.Fault{Kind: simfile.SyncEnd})
+		if _, err := openOn(f, (*Options)(nil).withDefaults(), true); err == nil {
+			t.Fatal("created without a flush")
+		}
+		var again backing.File = f.Kill(simfile.Options{})
+		if direct {
+			again = simfile.DirectFile{File: again.(*simfile.File)}
+		}
+		ok(t, openSim(t, again, nil).Close())
+	}
+}
+
+// A bufferedFile takes direct reads and serves them from the cache.
+type bufferedFile struct{ *simfile.File }
+
+func (f bufferedFile) ReadDevice(p []byte, off int64) (int, error) { return f.ReadAt(p, off) }
+
+// A noDirectFile finds out that it cannot read directly when it is asked to.
+type noDirectFile struct{ *simfile.File }
+
+func (f noDirectFile) ReadDevice([]byte, int64) (int, error) { return 0, errors.ErrUnsupported }
+
+// Whatever becomes of direct reads, what a failed flush left is not trusted: neither a commit nor
+// a proper close.
+func TestOpenWithoutDirectReads(t *testing.T) {
+	for _, wrap := range []func(*simfile.File) backing.File{
+		func(f *simfile.File) backing.File { return f },
+		func(f *simfile.File) backing.File { return noDirectFile{f} },
+		func(f *simfile.File) backing.File { return bufferedFile{f} },
+	} {
+		for _, size := range []int{5, 200_000, -1} {
+			f := simfile.New(simfile.Options{})
+			db := openSim(t, f, nil)
+			ok(t, db.Update(put("a", nil)))
+			durable := db.slot
+			f.Fail(simfile.Fault{Kind: simfile.SyncEnd})
+			if size >= 0 {
+				_ = db.Update(put("b", make([]byte, size)))
+			}
+			_ = db.Close()
+			again := wrap(f.Kill(simfile.Options{}))
+			db = openSim(t, again, nil)
+			if db.slot != durable {
+				t.Errorf("%T, value of %d bytes: slot %d is taken for durable, it is %d", again, size, db.slot, durable)
+			}
+			ok(t, db.Close())
+		}
+	}
+}
+
+// An open whose flush fails tells so, whatever it has found meanwhile.
+func TestOpenTellsOfItsFlush(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		f := simfile.New(simfile.Options{})
+		db := openSim(t, f, nil)
+		ok(t, db.Update(put("a", nil)))
+		if clean {
+			ok(t, db.Close())
+		}
+		again := f.Kill(simfile.Options{})
+		if !clean {
+			ok(t, db.Close())
+		}
+		again.Fail(simfile.Fault{Kind: simfile.SyncEnd})
+		if _, err := openOn(simfile.DirectFile{File: again}, (*Options)(nil).withDefaults(), true); !errors.Is(err, syscall.EIO) {
+			t.Errorf("clean %v: %v", clean, err)
 		}
 	}
 }

@@ -206,16 +206,15 @@ func (c *checker) readVerified(at uint32, b []byte) error {
 		clear(b)
 		return nil
 	}
-	kept := c.tx.m.keptIn(at, uint32(len(b)>>c.db.shift)) // before the file is read: it may go there meanwhile
+	// Before the file is read: they may go there meanwhile. Others may be of later states.
+	kept := c.tx.m.keptIn(at, uint32(len(b)>>c.db.shift), c.isUsed)
 	n, err := c.db.file.ReadAt(b, int64(at)<<c.db.shift)
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("reading pages from %d: %w", at, err)
 	}
 	clear(b[n:]) // only pages that nobody uses may lie past the end of a file that was cut
 	for _, k := range kept {
-		if c.isUsed(k.pgno) { // others may be of later states
-			copy(b[int(k.pgno-at)<<c.db.shift:], k.buf)
-		}
+		copy(b[int(k.pgno-at)<<c.db.shift:], k.buf)
 	}
 	for from := at; len(b) > 0; from += sumPages {
 		group := b[:min(len(b), sumPages<<c.db.shift)]

@@ -37,8 +37,8 @@ type group struct {
 	grows   bool   // a transaction in it did not only delete
 	freed   []freedRun
 	allocs  []run
-	lead    chan *flush   // gets a flush that one of the members is to finish; nil: to make, too
-	done    chan struct{} // closed when the group is durable or has failed
+	lead    chan *flush   // gets a flush that one of the members is to finish; nil: to make, too; see awaited
+	done    chan struct{} // closed when the group is durable or has failed; see awaited
 	err     error         // set before done is closed
 }
 

@@ -149,6 +149,7 @@ func (db *DB) dropKept(r run) {
 			db.dirty.recycle(dirtyPage{buf: *p})
 			db.m.forgetKept(at)
 			if len(k.spare) < maxBuffers {
+				*p = nil
 				k.spare = append(k.spare, p)
 			}
 			k.old.remove(run{at, 1})
@@ -163,15 +164,16 @@ func (db *DB) waitingBytes() int64 {
 	return db.unflushed + int64(k.all.pages-k.old.pages-k.flying.pages)<<db.shift
 }
 
-// keptIn returns the kept pages among n from pgno on.
-func (m *mapping) keptIn(pgno, n uint32) []pageWrite {
+// keptIn returns the kept pages among n from pgno on that are needed; of others not even the header
+// may be read.
+func (m *mapping) keptIn(pgno, n uint32, needed func(pgno uint32) bool) []pageWrite {
 	var pages []pageWrite
 	for at, end := pgno, min(pgno+n, m.pages); at < end; at++ {
 		if m.kept[at/keptChunkPages].Load() == nil {
 			at |= keptChunkPages - 1
 			continue
 		}
-		if p := m.keptAt(at); p != nil {
+		if p := m.keptAt(at); p != nil && needed(at) {
 			pages = append(pages, pageWrite{at, *p})
 		}
 	}

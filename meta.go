@@ -151,8 +151,8 @@ type slot struct {
 	blank bool  // all zero, or past the end of the file
 }
 
-// unsure tells whether the meta's pages may not all be on the disk.
-func (s slot) unsure() bool { return s.err == nil && s.meta.flags&(metaClean|metaFlushed) == 0 }
+// unsure tells whether there is no meta, or its pages may not all be on the disk.
+func (s slot) unsure() bool { return s.err != nil || s.meta.flags&(metaClean|metaFlushed) == 0 }
 
 // readSlots reads both meta slots and finds the page size. It errs only where reading does.
 func readSlots(f io.ReaderAt) (slots [2]slot, err error) {

@@ -14,8 +14,11 @@ import (
 
 // This file is opening: creation, and recovery after a crash. What must hold:
 //
-//   - A writable open flushes before it trusts anything: what a killed process left may be in
-//     the page cache only, and the next commit overwrites the one slot that is durable.
+//   - A writable open flushes before it looks for what a crash left, before it writes, and before
+//     it returns: what a killed process left may be in the page cache only, and the next commit
+//     overwrites the one slot that is durable.
+//   - It reads what it trusts past the page cache, as far as a system can do that: after a failed
+//     flush the cache may say more than the device.
 //   - A meta is trusted if it is marked clean, or flushed before it was written, or all pages
 //     with a birth above its base verify.
 //   - A newer meta that is not trusted is overwritten before anything else is written.
@@ -43,16 +46,17 @@ func (db *DB) recover() error {
 // recoverFrom opens the file that has these metas. It waits until what was found is durable before
 // it looks for what a crash left, and before it writes; else its caller does.
 func (db *DB) recoverFrom(slots [2]slot, size int64, flushed func() error) error {
-	fresh, err := db.unborn(slots, size)
-	if err != nil {
-		return err
-	}
-	if fresh || slots[0].unsure() || slots[1].unsure() {
+	if slots[0].unsure() || slots[1].unsure() {
 		if err := flushed(); err != nil {
 			return err
 		}
 	}
-	if fresh {
+	if fresh, err := db.unborn(slots, size); err != nil {
+		return err
+	} else if fresh {
+		if err := flushed(); err != nil {
+			return err
+		}
 		return db.create()
 	}
 	for _, s := range slots {
@@ -116,6 +120,9 @@ func (db *DB) flushFound(size int64) func() error {
 // firstSlots reads the metas: in a writable open what the device has.
 func (db *DB) firstSlots(size int64, flushed func() error) (slots [2]slot, err error) {
 	if d, ok := db.file.(backing.DeviceReader); ok && !db.readOnly && size > 0 {
+		if err := db.file.DropCache(0, 2*maxPageSize); err != nil { // should it read there after all
+			return slots, fmt.Errorf("dropping cached metas: %w", err)
+		}
 		// It writes first what is dirty where it reads, so it need not wait for the flush.
 		slots, err = readSlots(deviceReader(d.ReadDevice))
 		if !errors.Is(err, errors.ErrUnsupported) {
@@ -167,7 +174,7 @@ func (db *DB) allZeroBesideMetas(slots [2]slot, size int64) bool {
 		return false
 	}
 	b := make([]byte, size)
-	if readFull(db.file, b, 0) != nil {
+	if readFull(db.trustedFile(), b, 0) != nil {
 		return false
 	}
 	for i, s := range slots {
@@ -282,10 +289,7 @@ func (db *DB) trust(m meta, size int64) error {
 	if m.flags&(metaClean|metaFlushed) != 0 {
 		return nil
 	}
-	v := &verifier{db: db, file: db.file, m: m}
-	if !db.readOnly {
-		v.file = &deviceFile{File: db.file}
-	}
+	v := &verifier{db: db, file: db.trustedFile(), m: m}
 	if err := v.buckets(); err != nil {
 		return err
 	}
@@ -333,7 +337,7 @@ type verifier struct {
 // below an older page is older.
 func (v *verifier) fresh(birth uint64) bool { return birth > v.m.base }
 
-// read reads and verifies a page past the page cache.
+// read reads and verifies a page: in a writable open past the page cache.
 func (v *verifier) read(r ref) (page, error) {
 	db := v.db
 	if r.pgno < metaPages || r.pgno >= v.m.hwm {
@@ -346,37 +350,68 @@ func (v *verifier) read(r ref) (page, error) {
 	return p, verifyPage(db.seed, r, p)
 }
 
+// trustedFile returns the file to read what is to be trusted from. In a read-only open the system's
+// copies are what there is.
+func (db *DB) trustedFile() io.ReaderAt {
+	if !db.readOnly {
+		device, _ := db.file.(backing.DeviceReader)
+		return &deviceFile{File: db.file, device: device}
+	}
+	return db.file
+}
+
 // A deviceFile reads what the device has of a file, as far as the system can do that: after a failed
 // flush its copies look clean. Pages that were written together lie together, so it reads a block
 // at a time and remembers the last one.
+//
+// It drops the system's copies first in any case: a file system may take a direct read and serve it from
+// them all the same (ext4 with data=journal does).
 type deviceFile struct {
 	backing.File
-	block [64 << 10]byte
-	at    int64 // of block in the file
-	n     int   // bytes of block that were read
+	device backing.DeviceReader // nil: there is none
+	block  [64 << 10]byte
+	at     int64 // of block in the file
+	n      int   // bytes of block that were read
 }
 
 func (f *deviceFile) ReadAt(p []byte, off int64) (int, error) {
-	d, ok := f.File.(backing.DeviceReader)
-	if ok && len(p) <= len(f.block) && !f.holds(off, len(p)) {
-		at := off &^ int64(len(f.block)-1)
-		n, err := d.ReadDevice(f.block[:], at)
-		if f.at, f.n = at, n; err != nil && err != io.EOF {
-			f.n = 0
+	if f.device != nil && len(p) <= len(f.block) && !f.holds(off, len(p)) {
+		f.at = off &^ int64(len(f.block)-1)
+		n, err := f.readDevice(f.block[:], f.at)
+		if f.n = n; err != nil && err != io.EOF {
+			f.n = 0 // the page alone may do better
 		}
 	}
 	if f.holds(off, len(p)) {
 		return copy(p, f.block[off-f.at:]), nil
 	}
-	if ok {
-		if n, err := d.ReadDevice(p, off); !errors.Is(err, errors.ErrUnsupported) {
+	if f.device != nil {
+		if n, err := f.readDevice(p, off); f.device != nil {
 			return n, err
 		}
 	}
-	if err := f.DropCache(off, int64(len(p))); err != nil {
-		return 0, fmt.Errorf("dropping what is cached: %w", err)
+	if err := f.drop(off, len(p)); err != nil {
+		return 0, err
 	}
 	return f.File.ReadAt(p, off)
+}
+
+func (f *deviceFile) readDevice(p []byte, off int64) (int, error) {
+	if err := f.drop(off, len(p)); err != nil {
+		return 0, err
+	}
+	n, err := f.device.ReadDevice(p, off)
+	if errors.Is(err, errors.ErrUnsupported) {
+		f.device = nil
+	}
+	return n, err
+}
+
+func (f *deviceFile) drop(off int64, n int) error {
+	if err := f.DropCache(off, int64(n)); err != nil {
+		return fmt.Errorf("dropping what is cached: %w", err)
+	}
+	return nil
 }
 
 // holds tells whether n bytes at off are in the block.

@@ -126,7 +126,7 @@ func stress(seed uint64, sum *stressCounts) error {
 }
 
 func (s *stressRun) fileOptions() simfile.Options {
-	return simfile.Options{Seed: s.seed, PrivateMaps: true, MapAhead: 64 << 10, OnOp: s.onOp}
+	return simfile.Options{Seed: s.seed, PrivateMaps: true, MapAhead: 64 << 10, OnOp: s.onOp, Direct: s.seed%2 == 1}
 }
 
 // onOp is the disk: it takes its time, is full and is cleared, fails, and loses its power.

@@ -154,7 +154,7 @@ func (r *crashRun) explain(err error) error {
 // run runs the workload, on a new file or on what a crash or the preparation left.
 func (r *crashRun) run() error {
 	r.runs.Add(1)
-	o := simfile.Options{Seed: r.seed, OnOp: r.crashHere}
+	o := simfile.Options{Seed: r.seed, OnOp: r.crashHere, Direct: r.seed%2 == 1}
 	switch {
 	case r.f != nil: // after a crash
 		f := r.f
@@ -242,7 +242,7 @@ func (r *crashRun) crashHere(n int, op simfile.Op) {
 			r.images.Add(1)
 		}
 		again := img.Hash%r.rarity() == 0
-		f := simfile.FromImage(img.Bytes, simfile.Options{MapAhead: 32 << 10, Untracked: !again})
+		f := simfile.FromImage(img.Bytes, simfile.Options{MapAhead: 32 << 10, Untracked: !again, Direct: img.Hash>>32%2 == 1})
 		if err := r.survives(f, again); err != nil {
 			r.fail(r.explain(fmt.Errorf("operation %d (%v), image %q: %w", n, op, img.Name, err)))
 			return
@@ -250,7 +250,7 @@ func (r *crashRun) crashHere(n int, op simfile.Op) {
 	}
 	if r.kind.kill && r.depth == 0 {
 		r.kills.Add(1)
-		if err := r.survives(r.f.Kill(simfile.Options{}), true); err != nil {
+		if err := r.survives(r.f.Kill(simfile.Options{Direct: n%2 == 1}), true); err != nil {
 			r.fail(r.explain(fmt.Errorf("operation %d (%v), killed: %w", n, op, err)))
 		}
 	}

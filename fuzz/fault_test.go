@@ -71,7 +71,8 @@ func TestFault(t *testing.T) {
 // runFault runs the operations with a fault, then opens the file again.
 func runFault(t *testing.T, o folio.Options, x simfile.Fault, ops []workload.Op) (fired bool, err error) {
 	h := workload.NewHistory(model.Empty())
-	f := simfile.New(simfile.Options{Seed: uint64(x.At), MapAhead: 64 << 10})
+	direct := x.At%2 == 1
+	f := simfile.New(simfile.Options{Seed: uint64(x.At), MapAhead: 64 << 10, Direct: direct})
 	f.Fail(x)
 	defer func() { f.Release() }()
 	var db *folio.DB
@@ -84,7 +85,7 @@ func runFault(t *testing.T, o folio.Options, x simfile.Fault, ops []workload.Op)
 			fired = fired || f.Fired()
 			done += calls(f, x.Kind)
 			old := f
-			f = f.Kill(simfile.Options{MapAhead: 64 << 10})
+			f = f.Kill(simfile.Options{MapAhead: 64 << 10, Direct: direct})
 			old.Release()
 			if !fired {
 				later := x
@@ -168,8 +169,10 @@ func within(t *testing.T, what string, fn func()) {
 // survivesFault opens what is left of the file in each of the ways.
 func survivesFault(f *simfile.File, h *workload.History) error {
 	r := &crashRun{crasher: &crasher{}, h: h, depth: 2}
-	if err := r.survives(f.Kill(simfile.Options{}), false); err != nil {
-		return fmt.Errorf("after a kill: %w", err)
+	for _, direct := range []bool{false, true} {
+		if err := r.survives(f.Kill(simfile.Options{Direct: direct}), false); err != nil {
+			return fmt.Errorf("after a kill, with direct reads %v: %w", direct, err)
+		}
 	}
 	evicted := f.Kill(simfile.Options{})
 	evicted.Evict()

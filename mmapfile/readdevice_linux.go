@@ -3,14 +3,20 @@ package mmapfile
 import (
 	"errors"
 	"os"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
+// inDirectMode is held while a handle is: another one that changed it might not change it back.
+var inDirectMode sync.Mutex
+
 func readDevice(f *os.File, p []byte, off int64) (n int, err error) {
 	b := alignedBuffer((len(p) + deviceBlock - 1) / deviceBlock * deviceBlock)
 	err = control(f, func(fd uintptr) error {
+		inDirectMode.Lock()
+		defer inDirectMode.Unlock()
 		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
 		if err != nil {
 			return err
@@ -38,11 +44,23 @@ func readBlocks(fd int, b []byte, off int64) (n int, err error) {
 		if err == unix.EINVAL {
 			return n, errors.Join(errors.ErrUnsupported, err) // not with blocks of this length
 		}
-		if n += max(k, 0); err != nil || k%deviceBlock != 0 || k == 0 {
+		if n += max(k, 0); err != nil {
 			return n, err
+		}
+		if k%deviceBlock != 0 || k == 0 {
+			return n, atEnd(fd, off+int64(n))
 		}
 	}
 	return n, nil
+}
+
+// atEnd returns an error if the file goes on at off, where a read has ended.
+func atEnd(fd int, off int64) error {
+	var s unix.Stat_t
+	if err := unix.Fstat(fd, &s); err != nil || off >= s.Size {
+		return err
+	}
+	return unix.EIO
 }
 
 // alignedBuffer returns n bytes that begin at a multiple of deviceBlock in memory.

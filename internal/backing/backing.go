@@ -57,8 +57,8 @@ type PageReader interface {
 
 // A DeviceReader is a File with a ReadAt for what the device holds, whatever the system keeps of it
 // in memory. Bytes that were written but not flushed it brings to the device first. The error is
-// errors.ErrUnsupported where that cannot be done. Nobody may write meanwhile; a flush may be
-// under way.
+// errors.ErrUnsupported where that cannot be done. Nobody may read or write otherwise meanwhile; a
+// flush may be under way.
 type DeviceReader interface {
 	ReadDevice(p []byte, off int64) (int, error)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/backing"
+	"github.com/foliokv/folio/internal/simfile"
 	"github.com/foliokv/folio/internal/workload"
 )
 
@@ -25,6 +26,9 @@ var Errors = map[string]error{
 
 // Open opens a store on a file that is not the operating system's.
 func Open(f backing.File, o *folio.Options) (*folio.DB, error) {
+	if s, ok := f.(*simfile.File); ok && s.IsDirect() {
+		f = simfile.DirectFile{File: s}
+	}
 	db, err := backing.Open(f, o)
 	if err != nil {
 		return nil, err

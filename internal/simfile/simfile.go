@@ -58,6 +58,9 @@ type Options struct {
 
 	// KeepCache makes DropCache do nothing, as on platforms that lack it.
 	KeepCache bool
+
+	// Direct is for who opens the file: it is to be wrapped as a DirectFile.
+	Direct bool
 }
 
 // What a map shows past the end of the file (touching it would be a fault), and after Close of
@@ -378,6 +381,9 @@ func (f *File) DropCache(off, n int64) error {
 	}
 	return nil
 }
+
+// IsDirect tells whether Options.Direct was set.
+func (f *File) IsDirect() bool { return f.opts.Direct }
 
 // A DirectFile is a File of a system that passes over DropCache, but can read past its cache.
 type DirectFile struct{ *File }
