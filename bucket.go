@@ -619,10 +619,11 @@ func (b *Bucket) Sequence() uint64 {
 }
 
 // SetSequence sets the bucket's sequence number. It returns ErrTxNotWritable and ErrTxClosed.
-func (b *Bucket) SetSequence(v uint64) error {
+func (b *Bucket) SetSequence(v uint64) (err error) {
 	if err := b.writeCheck(); err != nil {
 		return err
 	}
+	defer b.tx.leave(b.tx.enter(), &err)
 	b.sequence = v
 	b.touch()
 	b.tx.w.changed, b.tx.w.deletes = true, false

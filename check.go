@@ -140,6 +140,9 @@ func (tx *Tx) checkSync(ctx context.Context, opts CheckOptions, report func(erro
 func (c *checker) run() (err error) {
 	defer c.tx.leave(c.tx.enter(), &err)
 	if c.tx.writable {
+		if err := c.tx.Err(); err != nil {
+			return err
+		}
 		if err := c.tx.root.writeBack(); err != nil {
 			return err
 		}

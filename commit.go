@@ -1205,7 +1205,8 @@ func (s *sealer) undo() {
 
 // abandon drops the pages of a transaction that cannot commit any more, in the middle of it.
 // All else is left for its own goroutine to drop. An extent that it is writing at this moment
-// stays its own.
+// stays its own. Its open buckets become empty: what they refer to is not there any more, and a new dirty page
+// might take the number of an old one.
 func (tx *Tx) abandon() {
 	a := tx.db.alloc
 	tx.w.abandoned = true
@@ -1218,6 +1219,11 @@ func (tx *Tx) abandon() {
 	}
 	clear(tx.w.exposed)
 	tx.w.scopes = []*scope{s}
+	tx.root.eachOpen(func(b *Bucket) {
+		b.root, b.inline = ref{}, nil
+		b.changed, b.listed, b.stale = false, false, nil
+		b.changes++
+	})
 	tx.root.root = tx.db.root
 }
 

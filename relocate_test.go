@@ -18,7 +18,9 @@ type pieceFile struct {
 }
 
 func (f *pieceFile) WriteVec(bufs [][]byte, off int64) (int, error) {
-	f.pieces++
+	if len(bufs) > 0 && &bufs[0][0] != &zeros[0] { // not room ahead
+		f.pieces++
+	}
 	return f.File.WriteVec(bufs, off)
 }
 

@@ -1140,3 +1140,74 @@ func TestRollbackOfANestedBucketAfterASeal(t *testing.T) {
 	})))
 	ok(t, db.Close())
 }
+
+// Calls of a transaction whose group has failed end, also those that find out in the middle, with
+// buckets that had pages in the group.
+func TestAbandonedWithOpenBuckets(t *testing.T) {
+	failed := errors.New("the group failed")
+	fill := func(b *Bucket) error {
+		for k := range 200 {
+			if err := b.Put(fmt.Append(nil, k), make([]byte, 100)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for name, call := range map[string]func(b *Bucket) error{
+		"Check":        func(b *Bucket) error { return <-b.tx.Check() },
+		"CreateBucket": func(b *Bucket) error { _, err := b.CreateBucket([]byte("new")); return err },
+		"DeleteBucket": func(b *Bucket) error { return b.DeleteBucket([]byte("n0")) },
+		"DeleteRange":  func(b *Bucket) error { return b.DeleteRange(nil, nil) },
+		"MoveBucket":   func(b *Bucket) error { return b.tx.MoveBucket([]byte("n0"), b, nil) },
+		"Put":          func(b *Bucket) error { return b.Put([]byte("k"), nil) },
+		"NextSequence": func(b *Bucket) error { _, err := b.NextSequence(); return err },
+		"Savepoint": func(b *Bucket) error {
+			sp := b.tx.Savepoint()
+			return errors.Join(sp.Rollback(), b.tx.Err())
+		},
+	} {
+		for i := range 8 {
+			waits, nested := i%2 == 1, i/2 // buckets in the bucket; the first dirty page is the root of one of them
+			db := openSim(t, simfile.New(simfile.Options{}), nil)
+			ok(t, db.Update(inB(func(b *Bucket) error {
+				for i := range nested {
+					n, err := b.CreateBucket(fmt.Append(nil, "n", i))
+					ok(t, err)
+					ok(t, fill(n))
+				}
+				return fill(b)
+			})))
+			err := db.Update(inB(func(b *Bucket) error {
+				for i := range nested {
+					ok(t, b.Bucket(fmt.Append(nil, "n", i)).Put([]byte("7"), []byte("changed")))
+				}
+				if nested != 2 {
+					ok(t, b.Put([]byte("7"), []byte("changed")))
+				}
+				var done <-chan error
+				db.mu.Lock()
+				if waits {
+					done = background(func() error { return call(b) })
+					time.Sleep(time.Millisecond) // else it may find the error at its begin, as in the other case
+				}
+				b.tx.fail(failed)
+				b.tx.abandon()
+				db.dirty.reset()
+				db.alloc.trim()
+				db.mu.Unlock()
+				if !waits {
+					done = background(func() error { return call(b) })
+				}
+				if err := within(t, name, done); !errors.Is(err, failed) {
+					t.Errorf("%s, waits %v, %d nested: %v", name, waits, nested, err)
+				}
+				return nil
+			}))
+			if !errors.Is(err, failed) {
+				t.Errorf("%s, waits %v, %d nested: Update gives %v", name, waits, nested, err)
+			}
+			sound(t, db)
+			ok(t, db.Close())
+		}
+	}
+}

@@ -215,8 +215,8 @@ func (tx *Tx) leave(guarded bool, errp *error) {
 		}
 	}
 	if tx.writable {
-		if tx.w.abandoned && errp != nil && errors.Is(*errp, ErrCorrupt) {
-			*errp = *tx.failed.Load() // what it refers to is not there any more
+		if tx.w.abandoned && errp != nil {
+			*errp = *tx.failed.Load() // whatever the call found: what it refers to is not there any more
 		}
 		tx.db.mu.Unlock()
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/foliokv/folio"
 	"github.com/foliokv/folio/internal/backing"
-	"github.com/foliokv/folio/internal/simfile"
 	"github.com/foliokv/folio/internal/workload"
 )
 
@@ -26,8 +25,8 @@ var Errors = map[string]error{
 
 // Open opens a store on a file that is not the operating system's.
 func Open(f backing.File, o *folio.Options) (*folio.DB, error) {
-	if s, ok := f.(*simfile.File); ok && s.IsDirect() {
-		f = simfile.DirectFile{File: s}
+	if s, ok := f.(interface{ Opened() backing.File }); ok {
+		f = s.Opened()
 	}
 	db, err := backing.Open(f, o)
 	if err != nil {

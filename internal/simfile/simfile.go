@@ -59,7 +59,7 @@ type Options struct {
 	// KeepCache makes DropCache do nothing, as on platforms that lack it.
 	KeepCache bool
 
-	// Direct is for who opens the file: it is to be wrapped as a DirectFile.
+	// Direct makes Opened return a DirectFile.
 	Direct bool
 }
 
@@ -382,8 +382,13 @@ func (f *File) DropCache(off, n int64) error {
 	return nil
 }
 
-// IsDirect tells whether Options.Direct was set.
-func (f *File) IsDirect() bool { return f.opts.Direct }
+// Opened returns the file as a store is to see it: with Options.Direct as a DirectFile.
+func (f *File) Opened() backing.File {
+	if f.opts.Direct {
+		return DirectFile{f}
+	}
+	return f
+}
 
 // A DirectFile is a File of a system that passes over DropCache, but can read past its cache.
 type DirectFile struct{ *File }
