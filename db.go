@@ -107,7 +107,8 @@ type retiredMapping struct {
 // for the defaults.
 //
 // After a crash Open finds the newest state that is whole; its cost follows the last flush
-// and the free list, not the size of the store.
+// and the free list, not the size of the store. That the directory lists the file is made durable by
+// its creation and by the first commit after each Open, not by Open itself.
 //
 // Errors: ErrTimeout; ErrInvalid for a file that is no folio store; ErrVersionMismatch;
 // ErrCorrupt if no whole state is found or, unless ReadOnly, its list of free pages is damaged; those of opening, locking and flushing the file. The
