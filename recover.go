@@ -365,7 +365,7 @@ func (db *DB) trustedFile() io.ReaderAt {
 // at a time and remembers the last one.
 //
 // It drops the system's copies first in any case: a file system may take a direct read and serve it from
-// them all the same (ext4 with data=journal does).
+// them all the same.
 type deviceFile struct {
 	backing.File
 	device backing.DeviceReader // nil: there is none

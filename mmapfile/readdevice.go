@@ -18,7 +18,7 @@ const deviceBlock = 4096
 // off must be a multiple of 4,096. On Linux the handle is in direct mode (O_DIRECT) while this reads, so nobody may
 // read or write with it otherwise meanwhile; a flush may be under way. Where a system or a file system cannot read
 // like that the error is errors.ErrUnsupported. Some file systems say that they can and read what is in
-// memory all the same, such as ext4 with data=journal: so drop it first where that matters.
+// memory all the same, and Linux before 6.1 does not tell: so drop it first where that matters.
 func ReadDevice(f *os.File, p []byte, off int64) (int, error) {
 	switch {
 	case off < 0:

@@ -15,6 +15,9 @@ var inDirectMode sync.Mutex
 func readDevice(f *os.File, p []byte, off int64) (n int, err error) {
 	b := alignedBuffer((len(p) + deviceBlock - 1) / deviceBlock * deviceBlock)
 	err = control(f, func(fd uintptr) error {
+		if !readsDirectly(int(fd)) {
+			return errors.ErrUnsupported
+		}
 		inDirectMode.Lock()
 		defer inDirectMode.Unlock()
 		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
@@ -31,6 +34,16 @@ func readDevice(f *os.File, p []byte, off int64) (n int, err error) {
 		return err
 	})
 	return copy(p, b[:n]), err
+}
+
+// readsDirectly asks whether direct mode is more than a name for the file, as far as the system can
+// tell (Linux since 6.1). ext4 with data=journal, for one, takes it and reads what is in memory.
+func readsDirectly(fd int) bool {
+	var s unix.Statx_t
+	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_DIOALIGN, &s) != nil || s.Mask&unix.STATX_DIOALIGN == 0 {
+		return true
+	}
+	return s.Dio_offset_align > 0 && s.Dio_offset_align <= deviceBlock
 }
 
 // readBlocks fills b as far as the file has bytes for it.
