@@ -148,8 +148,7 @@ type allocator struct {
 	nurse    uint32                  // sweep of the nursery
 	clearing bool                    // groups move pages out of the way of the sweep
 	turn     int                     // the end of a run of it that was used last for a small group
-	low      []run                   // scratch space
-	spans    []run
+	spans    []run                   // scratch space
 	list     []pendingRun
 	retained func(run) // is told of pages that wait
 	released func(run) // and of those that need not, or no longer
@@ -159,26 +158,39 @@ func newAllocator(hwm, maxPages uint32) *allocator {
 	return &allocator{pending: map[uint64][]pendingRun{}, hwm: hwm, maxPages: maxPages, retained: func(run) {}, released: func(run) {}}
 }
 
-// around returns the file outside the nursery, from the sweep to the end and from the start to
-// the sweep. The slice is good until the next call.
+// bound is where the sweep turns: the end of the file, or where so much is free that data should
+// move down, the end of what will do for it.
+func (a *allocator) bound() uint32 {
+	if !a.sparse() {
+		return a.hwm
+	}
+	held := a.hwm - uint32(a.free.pages)
+	return min(a.hwm, max(held+held/2, metaPages))
+}
+
+// around returns the file outside the nursery: from the sweep to its bound, from the start to
+// the sweep, and then what lies behind the bound. The slice is good until the next call.
 func (a *allocator) around() []run {
-	at := uint32(0)
-	low, high := a.low[:0], a.spans[:0]
-	add := func(start, end uint32) {
-		if mid := max(start, min(a.sweep, end)); start < mid {
-			low = append(low, run{start, mid - start})
-			start = mid
+	bound := a.bound()
+	if a.sweep >= bound {
+		a.sweep = 0
+	}
+	a.spans = a.spans[:0]
+	for _, part := range [...]run{{a.sweep, bound - a.sweep}, {0, a.sweep}, {bound, a.hwm - bound}} {
+		at := part.start
+		for _, r := range a.nursery {
+			if r.end() <= at || r.start >= part.end() {
+				continue
+			}
+			if r.start > at {
+				a.spans = append(a.spans, run{at, r.start - at})
+			}
+			at = r.end()
 		}
-		if start < end {
-			high = append(high, run{start, end - start})
+		if at < part.end() {
+			a.spans = append(a.spans, run{at, part.end() - at})
 		}
 	}
-	for _, r := range a.nursery {
-		add(at, r.start)
-		at = r.end()
-	}
-	add(at, a.hwm)
-	a.low, a.spans = low, append(high, low...)
 	return a.spans
 }
 
@@ -262,15 +274,20 @@ func (a *allocator) inside(r run) bool {
 // pages, so that data moves down and the tail can be cut off.
 func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
 	if a.sparse() {
+		sweep := a.sweep // of small groups, which goes on
 		a.sweep = 0
-	} else if r, ok := a.fitting(n, keep); ok {
+		got, err := a.gather(n, keep)
+		a.sweep = sweep
+		return got, err
+	}
+	if r, ok := a.fitting(n, keep); ok {
 		a.sweep = r.end()
 		return []run{r}, nil
 	}
 	return a.gather(n, keep)
 }
 
-// sparse tells whether so much is free that data should move down. There is no nursery then.
+// sparse tells whether so much is free that data should move down.
 func (a *allocator) sparse() bool { return a.free.pages > uint64(a.hwm)*2/5 }
 
 // gather allocates n pages as they come from the sweep on.
@@ -357,13 +374,31 @@ func (a *allocator) nurserySize() uint32 {
 	return n
 }
 
+// emptiest returns the n adjacent pages that the sweep comes by, outside the nursery, of which most are free.
+func (a *allocator) emptiest(n uint32) (best run, ok bool) {
+	most := uint32(0)
+	for at, bound := uint32(metaPages), a.bound(); uint64(at)+uint64(n) <= uint64(bound); at += n {
+		r := run{at, n}
+		if free := a.free.countIn(r); free > most && !a.inside(r) {
+			best, most, ok = r, free, true
+		}
+	}
+	return best, ok
+}
+
+// nurseryFree is the number of free pages of the nursery.
+func (a *allocator) nurseryFree() uint32 {
+	n := uint32(0)
+	for _, r := range a.nursery {
+		n += a.free.countIn(r)
+	}
+	return n
+}
+
 // wantsNursery returns how many pages to add to the nursery for allocations of n pages, which
 // want it half empty; 0 for none.
 func (a *allocator) wantsNursery(n uint32) uint32 {
-	size, free := a.nurserySize(), uint32(0)
-	for _, r := range a.nursery {
-		free += a.free.countIn(r)
-	}
+	size, free := a.nurserySize(), a.nurseryFree()
 	if free >= max(size/2, 2*n) {
 		return 0
 	}
@@ -449,7 +484,7 @@ func (a *allocator) release(needed []uint64) {
 
 // trim lowers the high-water mark past free pages at the end.
 func (a *allocator) trim() {
-	if a.sparse() {
+	if bound := a.bound(); bound < a.hwm && slices.ContainsFunc(a.nursery, func(r run) bool { return r.end() > bound }) {
 		a.giveUpNursery()
 	}
 	if last := a.free.endingAt(a.hwm); last.n > 0 && !a.inside(last) {

@@ -57,10 +57,10 @@ func (s *sealer) relocate(n uint32) {
 			refs += d.buf.count()
 		}
 	}
-	soon := a.comesSoon(n, refs)
+	w := a.comesSoon(n, refs)
 	cs := s.candidates[:0]
 	for i, p := range branches {
-		cs = a.appendCandidates(cs, p, i, soon)
+		cs = w.appendCandidates(cs, p, i)
 	}
 	slices.Sort(cs)
 	s.moves = s.movable(branches, cs, int(n+n/2))
@@ -72,17 +72,33 @@ func (s *sealer) relocate(n uint32) {
 	}
 }
 
-// appendCandidates adds the pages that branch p refers to and that lie as far from the sweep as
-// soon says.
-func (a *allocator) appendCandidates(cs []candidate, p page, branch int, soon run) []candidate {
+// A window is which pages a group should move.
+type window struct {
+	a         *allocator
+	bound     uint32 // of the sweep
+	near, far uint32 // distances from the sweep
+}
+
+// appendCandidates adds the pages that branch p refers to and that should be moved: first leaves
+// in the nursery, then what the sweep comes to soon, the nearest first, then what lies behind its
+// bound.
+func (w *window) appendCandidates(cs []candidate, p page, branch int) []candidate {
+	leaves := p.level() == 1
 	for i := range p.count() {
 		pgno := p.refPgno(i)
 		if pgno&dirtyBit != 0 {
 			continue
 		}
-		if d := a.distance(pgno); d-soon.start < soon.n && d >= soon.start {
-			cs = append(cs, candidate(d)<<(candidateBranch+candidateSlot)|candidate(branch)<<candidateSlot|candidate(i))
+		d := w.far
+		if pgno < w.bound {
+			d = w.a.distance(pgno, w.bound)
 		}
+		if inside := w.a.inside(run{pgno, 1}); inside && leaves {
+			d = 0
+		} else if inside || d < w.near || d > w.far {
+			continue
+		}
+		cs = append(cs, candidate(d)<<(candidateBranch+candidateSlot)|candidate(branch)<<candidateSlot|candidate(i))
 	}
 	return cs
 }
@@ -98,7 +114,7 @@ func (s *sealer) movable(branches []page, cs []candidate, most int) []move {
 		m := move{parent: branches[c.branch()], slot: c.slot()}
 		m.from = m.parent.ref(m.slot)
 		at := run{m.from.pgno, 1}
-		if s.db.alloc.inside(at) || s.db.kept.all.holds(at) {
+		if s.db.kept.all.holds(at) {
 			continue
 		}
 		if m.from.birth > s.group.last || !s.db.inUse.holds(at) || moving.overlaps(at) {
@@ -176,23 +192,27 @@ func (a *allocator) wantsMoves(n uint32, reserve uint64) bool {
 		return false
 	}
 	used := a.used()
-	return uint64(a.hwm) > used+used/4 && !a.sparse() && a.free.pages >= uint64(a.hwm)/8+reserve
+	return uint64(a.hwm) > used+used/4 && a.free.pages >= uint64(a.hwm)/8+reserve
 }
 
-// comesSoon returns the distances from the sweep at which pages should be moved by a group whose
-// branches have this many refs. What is freed too near is not free in time; what is farther
+// comesSoon returns which pages should be moved by a group whose branches have this many refs. What is freed too near is not free in time; what is farther
 // away than needed may be changed by somebody before the sweep comes. Every page should have
 // about four chances: with p the part of all pages that a group sees, 2 % have none then.
-func (a *allocator) comesSoon(n uint32, refs int) run {
+func (a *allocator) comesSoon(n uint32, refs int) window {
+	bound := a.bound()
+	if a.sweep >= bound {
+		a.sweep = 0
+	}
 	pace := max(a.pace, float64(n))
+	near := uint32(min(3*pace, float64(bound/3)))
 	width := 4 * pace * float64(a.used()) / float64(refs+1)
-	return run{uint32(min(3*pace, float64(a.hwm/3))), uint32(min(width, float64(a.hwm/2))) + 1}
+	return window{a, bound, near, near + uint32(min(width, float64(bound/2)))}
 }
 
-// distance is how far the sweep has to go to the page.
-func (a *allocator) distance(pgno uint32) uint32 {
+// distance is how far the sweep has to go to the page, which lies before its bound.
+func (a *allocator) distance(pgno, bound uint32) uint32 {
 	if pgno < a.sweep {
-		return pgno + a.hwm - min(a.sweep, a.hwm)
+		return pgno + bound - a.sweep
 	}
 	return pgno - a.sweep
 }
@@ -202,7 +222,7 @@ func (a *allocator) keepPace(from uint32) {
 	const recent = 1. / 16
 	gone := a.sweep - from
 	if a.sweep < from {
-		gone = a.sweep + a.hwm - min(from, a.hwm)
+		gone = a.sweep + a.bound() - min(from, a.bound())
 	}
 	a.pace += recent * (float64(gone) - a.pace)
 }

@@ -99,6 +99,49 @@ func TestGroupsLieTogetherAfterOpen(t *testing.T) {
 	sound(t, db)
 }
 
+// newHollow returns a store of n entries that a long run of Deferred transactions has left half
+// empty, with free pages all over the file, after it was opened again.
+func newHollow(t *testing.T, rng *rand.Rand, n int) (*DB, *pieceFile) {
+	t.Helper()
+	m := &memoryFile{}
+	o := &Options{Durability: Deferred, FlushInterval: -1, FlushBytes: -1}
+	db, err := openOn(m, o.withDefaults(), true)
+	ok(t, err)
+	for i := range 50 {
+		ok(t, putRandom(db, rng, n, n/10))
+		if i == 30 {
+			ok(t, db.Sync())
+		}
+	}
+	ok(t, db.Close())
+	f := &pieceFile{File: &memoryFile{buf: m.buf}}
+	db, err = openOn(f, (&Options{}).withDefaults(), true)
+	ok(t, err)
+	t.Cleanup(func() { db.Close() })
+	if part := float64(db.alloc.free.pages) / float64(db.alloc.hwm); part < .45 {
+		t.Fatalf("%.2f of the file is free", part)
+	}
+	return db, f
+}
+
+// Where half of the file is free, groups are written in a few pieces as well, and the data moves
+// down, so that the file gets shorter.
+func TestGroupsLieTogetherInAHollowFile(t *testing.T) {
+	rng := rand.New(rand.NewSource(1))
+	const n, leaves = 100_000, 20
+	db, f := newHollow(t, rng, n)
+	before := db.alloc.hwm
+	for range 400 {
+		ok(t, putRandom(db, rng, n, leaves))
+	}
+	fewPieces(t, f, leaves/3, func() error { return putRandom(db, rng, n, leaves) })
+	t.Logf("%d pages, of which %d were in use; now %d and %d", before, before-before/2, db.alloc.hwm, db.alloc.used())
+	if used := db.alloc.used(); uint64(db.alloc.hwm) > used+used*3/4 {
+		t.Errorf("the file did not get shorter")
+	}
+	sound(t, db)
+}
+
 // As long as the file may grow, all pages of a small group are one piece.
 func TestSmallGroupsAreOnePiece(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))

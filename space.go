@@ -65,16 +65,13 @@ func (db *DB) place(n uint32, grows bool, how placing) ([]run, error) {
 	if grows {
 		keep = db.reserve()
 	}
-	if a.sparse() || db.full && how == adjacent {
+	if db.full && how == adjacent {
 		a.giveUpNursery() // on a full disk all there is counts
 	}
 	switch how {
 	case adjacent:
 		return a.contiguous(n, keep)
 	case together:
-		if a.sparse() {
-			break
-		}
 		if r, ok := db.allocateTogether(n, keep); ok {
 			return []run{r}, nil
 		}
@@ -149,21 +146,32 @@ func (db *DB) growTogether(n uint32, keep uint64, atOnce bool) (run, bool) {
 	return r, err == nil
 }
 
+// enlargeNursery adds step pages to the nursery, for allocations of n pages. Where so many free
+// ones do not lie together it may be the emptiest part of the file, which groups then clear.
+func (db *DB) enlargeNursery(n, step uint32, keep uint64) {
+	a := db.alloc
+	r, ok := a.fitting(step, keep)
+	if !ok && a.worthGrowing(step) {
+		r, ok = db.growTogether(step, keep, false)
+	}
+	if ok {
+		a.free.add(r)
+	} else if a.clearing && a.nurseryFree() < 2*n {
+		r, ok = a.emptiest(step)
+	}
+	if ok {
+		a.addToNursery(r)
+	}
+}
+
 // allocateShortLived allocates n pages in the nursery as far as it has them.
 func (db *DB) allocateShortLived(n uint32, keep uint64) ([]run, error) {
 	a := db.alloc
-	if a.sparse() || a.free.pages < uint64(n)+keep {
+	if a.free.pages < uint64(n)+keep {
 		return a.scattered(n, keep)
 	}
 	if step := a.wantsNursery(n); step > 0 {
-		r, ok := a.fitting(step, keep)
-		if !ok && a.worthGrowing(step) {
-			r, ok = db.growTogether(step, keep, false)
-		}
-		if ok {
-			a.free.add(r)
-			a.addToNursery(r)
-		}
+		db.enlargeNursery(n, step, keep)
 	}
 	got := a.fromNursery(n)
 	for _, r := range got {
