@@ -819,10 +819,13 @@ func (s *sealer) allocate(withLog bool) error {
 		s.even = true
 		return s.allocateFor(n, anywhere, &s.leaf)
 	}
-	if n <= onePiece && s.group.grows && s.allocateSmall() {
+	s.small = n <= onePiece && s.group.grows
+	if s.small && s.allocateSmall() {
 		return nil
 	}
-	defer s.db.alloc.keepPace(s.db.alloc.sweep)
+	if !s.small {
+		defer s.db.alloc.keepPace(s.db.alloc.sweep)
+	}
 	leaves, others := s.count()
 	s.relocate(leaves)
 	if err := s.allocateFor(others, shortLived, &s.other); err != nil {
@@ -833,10 +836,9 @@ func (s *sealer) allocate(withLog bool) error {
 
 // allocateSmall gives a small group one run for all its pages, if it can.
 func (s *sealer) allocateSmall() bool {
-	s.small = true
 	leaves, others := s.count()
 	l, o, ok := s.db.allocateSmall(leaves, others)
-	if s.small = ok; ok {
+	if ok {
 		s.runs = append(s.runs, l, o)
 		s.leaf, s.other = numbering{runs: []run{l}}, numbering{runs: []run{o}}
 	}

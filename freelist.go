@@ -280,6 +280,11 @@ func (a *allocator) scattered(n uint32, keep uint64) ([]run, error) {
 		a.sweep = sweep
 		return got, err
 	}
+	return a.firstFit(n, keep)
+}
+
+// firstFit allocates n pages as one run, or else as they come.
+func (a *allocator) firstFit(n uint32, keep uint64) ([]run, error) {
 	if r, ok := a.fitting(n, keep); ok {
 		a.sweep = r.end()
 		return []run{r}, nil

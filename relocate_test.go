@@ -164,6 +164,30 @@ func TestSmallGroupsAreOnePiece(t *testing.T) {
 	sound(t, db)
 }
 
+// When it may not grow, the leaves of a small group are one piece as a rule, and its other pages another.
+func TestSmallGroupsInHoles(t *testing.T) {
+	const n = 100_000
+	put := func(db *DB, rng *rand.Rand) func() error {
+		return func() error { return putRandom(db, rng, n, 1) }
+	}
+	t.Run("worn", func(t *testing.T) {
+		rng := rand.New(rand.NewSource(1))
+		f := &pieceFile{File: &memoryFile{}}
+		db := newScattered(t, f, rng, n)
+		for range 4000 { // the file grows first
+			ok(t, putRandom(db, rng, n, 1))
+		}
+		fewPieces(t, f, 3, put(db, rng))
+		sound(t, db)
+	})
+	t.Run("hollow", func(t *testing.T) {
+		rng := rand.New(rand.NewSource(1))
+		db, f := newHollow(t, rng, n)
+		fewPieces(t, f, 2.2, put(db, rng))
+		sound(t, db)
+	})
+}
+
 // A file nothing of which is in memory.
 type coldFile struct{ backing.File }
 

@@ -75,6 +75,9 @@ func (db *DB) place(n uint32, grows bool, how placing) ([]run, error) {
 		if r, ok := db.allocateTogether(n, keep); ok {
 			return []run{r}, nil
 		}
+		if n <= onePiece {
+			return a.firstFit(n, keep)
+		}
 		return a.gather(n, keep) // in the order of the sweep, for which room was made (relocate.go)
 	case shortLived:
 		return db.allocateShortLived(n, keep)
