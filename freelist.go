@@ -368,6 +368,9 @@ func (a *allocator) addToNursery(r run) {
 	a.free.longest = ^uint32(0)
 }
 
+// nurseryStep is how many pages are added to the nursery for small groups at a time.
+const nurseryStep = 64
+
 // shortNursery is the length from which on a run is of use in the nursery.
 const shortNursery = 8
 
@@ -401,13 +404,13 @@ func (a *allocator) nurseryFree() uint32 {
 }
 
 // wantsNursery returns how many pages to add to the nursery for allocations of n pages, which
-// want it half empty; 0 for none.
+// want it half empty, and not too small for those pages of it that live longer than others; 0 for none.
 func (a *allocator) wantsNursery(n uint32) uint32 {
-	size, free := a.nurserySize(), a.nurseryFree()
-	if free >= max(size/2, 2*n) {
+	size, least := a.nurserySize(), min(nurseryStep, a.hwm/8)
+	if a.nurseryFree() >= max(size/2, 2*n, least/2) {
 		return 0
 	}
-	step := max(8*n, size/2)
+	step := max(8*n, size/2, least)
 	if size+step > a.hwm/8 || uint64(a.hwm)+uint64(step) > uint64(a.maxPages) {
 		return 0
 	}

@@ -110,9 +110,6 @@ func (db *DB) allocateTogether(n uint32, keep uint64) (run, bool) {
 	return db.growTogether(n, keep, true)
 }
 
-// nurseryStep is how many pages are added to the nursery for small groups at a time.
-const nurseryStep = 64
-
 // allocateSmall allocates the leaves and the other pages of a small group as one run, as long as
 // the file may grow for that.
 func (db *DB) allocateSmall(leaves, others uint32) (l, o run, ok bool) {
@@ -150,12 +147,16 @@ func (db *DB) growTogether(n uint32, keep uint64, atOnce bool) (run, bool) {
 }
 
 // enlargeNursery adds step pages to the nursery, for allocations of n pages. Where so many free
-// ones do not lie together it may be the emptiest part of the file, which groups then clear.
+// ones do not lie together the file grows for a small nursery. A larger one may be the emptiest part of
+// the file, which groups then clear.
 func (db *DB) enlargeNursery(n, step uint32, keep uint64) {
 	a := db.alloc
 	r, ok := a.fitting(step, keep)
-	if !ok && a.worthGrowing(step) {
+	if !ok && (a.worthGrowing(step) || !a.sparse() && a.nurserySize()+step <= a.hwm/64) {
 		r, ok = db.growTogether(step, keep, false)
+	}
+	for less := step / 2; !ok && less >= max(2*n, shortNursery); less /= 2 {
+		r, ok = a.fitting(less, keep)
 	}
 	if ok {
 		a.free.add(r)
