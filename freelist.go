@@ -490,12 +490,14 @@ func (a *allocator) release(needed []uint64) {
 	}
 }
 
-// trim lowers the high-water mark past free pages at the end.
+// trim lowers the high-water mark past free pages at the end. Where data moves down the nursery may
+// not stand in the way.
 func (a *allocator) trim() {
-	if bound := a.bound(); bound < a.hwm && slices.ContainsFunc(a.nursery, func(r run) bool { return r.end() > bound }) {
+	last := a.free.endingAt(a.hwm)
+	if a.inside(last) && a.sparse() {
 		a.giveUpNursery()
 	}
-	if last := a.free.endingAt(a.hwm); last.n > 0 && !a.inside(last) {
+	if last.n > 0 && !a.inside(last) {
 		a.free.remove(last)
 		a.hwm = last.start
 	}
