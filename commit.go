@@ -648,7 +648,7 @@ type sealer struct {
 	root  ref
 	order []sealedPage      // dirty pages, children before parents
 	at    []uint32          // where in them dirty refs stand
-	small bool              // all pages are placed as one run
+	small bool              // so few pages that branches just above leaves live long, too
 	keeps bool              // the pages stay in memory
 	even  bool              // all pages are placed alike, by leaf
 	refs  []ref             // what they became, by index; pgno 0 for what was not sealed
@@ -806,6 +806,7 @@ const onePiece = 16
 
 // allocate gives every page its place. A flush follows if the log is written too.
 func (s *sealer) allocate(withLog bool) error {
+	s.db.alloc.clearing = false
 	n := uint32(len(s.order))
 	if withLog {
 		n++ // for the log
@@ -819,15 +820,17 @@ func (s *sealer) allocate(withLog bool) error {
 		s.even = true
 		return s.allocateFor(n, anywhere, &s.leaf)
 	}
-	s.small = n <= onePiece && s.group.grows
-	if s.small && s.allocateSmall() {
+	small := n <= onePiece && s.group.grows
+	if small && s.allocateSmall() {
 		return nil
-	}
-	if !s.small {
-		defer s.db.alloc.keepPace(s.db.alloc.sweep)
 	}
 	leaves, others := s.count()
 	s.relocate(leaves)
+	if s.small = small; small {
+		leaves, others = s.count()
+	} else {
+		defer s.db.alloc.keepPace(s.db.alloc.sweep)
+	}
 	if err := s.allocateFor(others, shortLived, &s.other); err != nil {
 		return err
 	}
@@ -836,9 +839,10 @@ func (s *sealer) allocate(withLog bool) error {
 
 // allocateSmall gives a small group one run for all its pages, if it can.
 func (s *sealer) allocateSmall() bool {
+	s.small = true
 	leaves, others := s.count()
 	l, o, ok := s.db.allocateSmall(leaves, others)
-	if ok {
+	if s.small = ok; ok {
 		s.runs = append(s.runs, l, o)
 		s.leaf, s.other = numbering{runs: []run{l}}, numbering{runs: []run{o}}
 	}

@@ -148,6 +148,8 @@ type allocator struct {
 	nurse    uint32                  // sweep of the nursery
 	clearing bool                    // groups move pages out of the way of the sweep
 	turn     int                     // the end of a run of it that was used last for a small group
+	emptying run                     // a part of it that was not free when it became one
+	noted    uint32                  // bound of the sweep to which free.longestNear applies
 	spans    []run                   // scratch space
 	list     []pendingRun
 	retained func(run) // is told of pages that wait
@@ -168,30 +170,42 @@ func (a *allocator) bound() uint32 {
 	return min(a.hwm, max(held+held/2, metaPages))
 }
 
-// around returns the file outside the nursery: from the sweep to its bound, from the start to
-// the sweep, and then what lies behind the bound. The slice is good until the next call.
-func (a *allocator) around() []run {
-	bound := a.bound()
+// near returns what the sweep comes by, outside the nursery: from the sweep to its bound, which it
+// returns, too, and from the start to the sweep. The slice is good until the next call of a
+// function that returns such spans.
+func (a *allocator) near() (spans []run, bound uint32) {
+	bound = a.bound()
 	if a.sweep >= bound {
 		a.sweep = 0
 	}
-	a.spans = a.spans[:0]
-	for _, part := range [...]run{{a.sweep, bound - a.sweep}, {0, a.sweep}, {bound, a.hwm - bound}} {
-		at := part.start
-		for _, r := range a.nursery {
-			if r.end() <= at || r.start >= part.end() {
-				continue
-			}
-			if r.start > at {
-				a.spans = append(a.spans, run{at, r.start - at})
-			}
-			at = r.end()
-		}
-		if at < part.end() {
-			a.spans = append(a.spans, run{at, part.end() - at})
-		}
-	}
+	a.spans = a.appendOutside(a.spans[:0], run{a.sweep, bound - a.sweep})
+	a.spans = a.appendOutside(a.spans, run{0, a.sweep})
+	return a.spans, bound
+}
+
+// around returns the file outside the nursery: what is near, and then what lies behind the bound.
+func (a *allocator) around() []run {
+	spans, bound := a.near()
+	a.spans = a.appendOutside(spans, run{bound, a.hwm - bound})
 	return a.spans
+}
+
+// appendOutside appends the parts of r that are not in the nursery.
+func (a *allocator) appendOutside(spans []run, r run) []run {
+	at := r.start
+	for _, o := range a.nursery {
+		if o.end() <= at || o.start >= r.end() {
+			continue
+		}
+		if o.start > at {
+			spans = append(spans, run{at, o.start - at})
+		}
+		at = o.end()
+	}
+	if at < r.end() {
+		spans = append(spans, run{at, r.end() - at})
+	}
+	return spans
 }
 
 // inNursery returns the nursery, from its sweep on and then up to there.
@@ -211,7 +225,11 @@ func (a *allocator) inNursery() []run {
 
 // contiguous allocates n adjacent pages, and leaves keep pages free if it can grow instead.
 func (a *allocator) contiguous(n uint32, keep uint64) ([]run, error) {
-	if r, ok := a.fitting(n, keep); ok {
+	r, ok := a.fitting(n, keep)
+	if !ok {
+		r, ok = a.fittingAnywhere(n, keep)
+	}
+	if ok {
 		return []run{r}, nil
 	}
 	r, err := a.grow(n, keep)
@@ -226,16 +244,37 @@ func (a *allocator) contiguous(n uint32, keep uint64) ([]run, error) {
 func (a *allocator) giveUpNursery() {
 	if len(a.nursery) > 0 {
 		a.nursery = nil
-		a.free.longest = ^uint32(0) // of its runs nothing was noted
+		a.free.forgetLongest()
 	}
 }
 
-// fitting allocates n adjacent free pages if there are and keep are left.
+// fitting allocates n adjacent free pages if there are, near the sweep, and keep are left.
 func (a *allocator) fitting(n uint32, keep uint64) (run, bool) {
 	if a.free.pages < uint64(n)+keep {
 		return run{}, false
 	}
-	r, ok := a.free.fitting(a.around(), n, true)
+	const slack = 64 // pages by which the bound may rise before all is looked at again
+	spans, bound := a.near()
+	if bound > a.noted+slack {
+		a.free.longestNear = ^uint32(0)
+	}
+	looks := n <= a.free.longestNear
+	r, ok := a.free.fitting(spans, n, &a.free.longestNear)
+	if ok {
+		a.free.remove(r)
+	} else if looks {
+		a.noted = bound
+	}
+	return r, ok
+}
+
+// fittingAnywhere is fitting for what cannot be had near: runs behind the bound, or across it or the sweep.
+func (a *allocator) fittingAnywhere(n uint32, keep uint64) (run, bool) {
+	if a.free.pages < uint64(n)+keep {
+		return run{}, false
+	}
+	a.spans = a.appendOutside(a.spans[:0], run{0, a.hwm})
+	r, ok := a.free.fitting(a.spans, n, &a.free.longest)
 	if ok {
 		a.free.remove(r)
 	}
@@ -266,7 +305,7 @@ func (a *allocator) grow(n uint32, keep uint64) (run, error) {
 
 // inside tells whether r touches the nursery.
 func (a *allocator) inside(r run) bool {
-	return slices.ContainsFunc(a.nursery, func(o run) bool { return r.start < o.end() && o.start < r.end() })
+	return slices.ContainsFunc(a.nursery, func(o run) bool { return o.n > 0 && r.start < o.end() && o.start < r.end() })
 }
 
 // scattered allocates n pages in ascending order, adjacent where that is to be had, and leaves
@@ -326,7 +365,7 @@ func (a *allocator) gather(n uint32, keep uint64) ([]run, error) {
 // fromNursery allocates up to n pages of the nursery, together if it can.
 func (a *allocator) fromNursery(n uint32) []run {
 	spans := a.inNursery()
-	if r, ok := a.free.fitting(spans, n, false); ok {
+	if r, ok := a.free.fitting(spans, n, nil); ok {
 		a.free.remove(r)
 		a.nurse = r.end()
 		return []run{r}
@@ -365,7 +404,7 @@ func (a *allocator) slide(leaves, others uint32) (l, o run, ok bool) {
 func (a *allocator) addToNursery(r run) {
 	a.nursery = slices.DeleteFunc(a.nursery, func(r run) bool { return r.n < shortNursery })
 	a.nursery = joinRuns(append(a.nursery, r))
-	a.free.longest = ^uint32(0)
+	a.free.forgetLongest()
 }
 
 // nurseryStep is how many pages are added to the nursery for small groups at a time.
@@ -382,8 +421,12 @@ func (a *allocator) nurserySize() uint32 {
 	return n
 }
 
-// emptiest returns the n adjacent pages that the sweep comes by, outside the nursery, of which most are free.
+// emptiest returns those n adjacent pages, near the sweep and outside the nursery, of which most are
+// free. There are none while what it returned last is not half free yet.
 func (a *allocator) emptiest(n uint32) (best run, ok bool) {
+	if a.free.countIn(a.emptying) < a.emptying.n/2 {
+		return run{}, false
+	}
 	most := uint32(0)
 	for at, bound := uint32(metaPages), a.bound(); uint64(at)+uint64(n) <= uint64(bound); at += n {
 		r := run{at, n}
@@ -391,6 +434,7 @@ func (a *allocator) emptiest(n uint32) (best run, ok bool) {
 			best, most, ok = r, free, true
 		}
 	}
+	a.emptying = best
 	return best, ok
 }
 

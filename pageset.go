@@ -6,9 +6,11 @@ import "math/bits"
 // the set's size. Stretches of chunkPages pages without any member take no memory. Its zero
 // value is an empty set.
 type pageSet struct {
-	chunks  []*pageChunk
-	pages   uint64
-	longest uint32 // no run is longer; see runAround
+	chunks []*pageChunk
+	pages  uint64
+
+	// No run is longer, and none of those that allocation likes best: see fitting.
+	longest, longestNear uint32
 }
 
 const (
@@ -55,8 +57,12 @@ func (r run) inOneWord() (i int, mask uint64, ok bool) {
 // add adds the pages of r; those that are in the set already change nothing.
 func (s *pageSet) add(r run) {
 	s.mark(r)
-	s.longest = max(s.longest, s.runAround(r))
+	n := s.runAround(r)
+	s.longest, s.longestNear = max(s.longest, n), max(s.longestNear, n)
 }
+
+// forgetLongest is called when runs came that add was not told of.
+func (s *pageSet) forgetLongest() { s.longest, s.longestNear = ^uint32(0), ^uint32(0) }
 
 // mark is add for a set in which no run is looked for.
 func (s *pageSet) mark(r run) {
@@ -250,21 +256,21 @@ func (s *pageSet) end() uint32 { return uint32(min(uint64(len(s.chunks))*chunkPa
 
 // fitting looks in these spans, in turn, for a run of n pages. Of the first few that have them
 // it returns the shortest. What it does not find it need not look for again before pages are
-// added: all says that longer runs than in the spans are of no interest.
-func (s *pageSet) fitting(spans []run, n uint32, all bool) (run, bool) {
-	if n > s.longest || uint64(n) > s.pages {
+// added: longest, if not nil, is one of the set's bounds of the runs in such spans.
+func (s *pageSet) fitting(spans []run, n uint32, longest *uint32) (run, bool) {
+	if longest != nil && n > *longest || uint64(n) > s.pages {
 		return run{}, false
 	}
 	const few = 8
 	var best run
-	found, longest := 0, uint32(0)
+	found, met := 0, uint32(0)
 	for _, span := range spans {
 		for from := span.start; found < few; {
 			r, ok := s.next(from, span.end())
 			if !ok {
 				break
 			}
-			longest = max(longest, r.n)
+			met = max(met, r.n)
 			if from = r.end(); r.n < n {
 				continue
 			}
@@ -277,8 +283,8 @@ func (s *pageSet) fitting(spans []run, n uint32, all bool) (run, bool) {
 		}
 	}
 	if found == 0 {
-		if all {
-			s.longest = longest
+		if longest != nil {
+			*longest = met
 		}
 		return run{}, false
 	}

@@ -621,14 +621,14 @@ func replayPages(pages []logPage, hwm uint32) (free pageSet, top uint32, err err
 	replay.limit = uint64(hwm)*4 + 1<<20
 	err = replayInto(pages, replay)
 	if !replay.wide {
-		bitmap.longest = ^uint32(0) // of its runs nothing was noted
+		bitmap.forgetLongest()
 		return bitmap.pageSet, replay.hwm, err
 	}
 	replay = newLogReplay(newRunSet())
 	err = replayInto(pages, replay)
 	for _, r := range replay.free.runs() {
 		free.mark(r)
-		free.longest = max(free.longest, r.n)
+		free.longest, free.longestNear = max(free.longest, r.n), max(free.longestNear, r.n)
 	}
 	return free, replay.hwm, err
 }

@@ -43,7 +43,8 @@ const (
 func (c candidate) slot() int   { return int(c & (1<<candidateSlot - 1)) }
 func (c candidate) branch() int { return int(c >> candidateSlot & (1<<candidateBranch - 1)) }
 
-// relocate chooses the pages to move, and reads them, for a group that changes n leaves.
+// relocate chooses the pages to move, and reads them, for a group that changes n pages without refs
+// to others.
 func (s *sealer) relocate(n uint32) {
 	db, a := s.db, s.db.alloc
 	if a.clearing = db.onDisk && s.group.grows && a.wantsMoves(n, db.reserve()); !a.clearing {
@@ -199,10 +200,7 @@ func (a *allocator) wantsMoves(n uint32, reserve uint64) bool {
 // away than needed may be changed by somebody before the sweep comes. Every page should have
 // about four chances: with p the part of all pages that a group sees, 2 % have none then.
 func (a *allocator) comesSoon(n uint32, refs int) window {
-	bound := a.bound()
-	if a.sweep >= bound {
-		a.sweep = 0
-	}
+	_, bound := a.near()
 	pace := max(a.pace, float64(n))
 	near := uint32(min(3*pace, float64(bound/3)))
 	width := 4 * pace * float64(a.used()) / float64(refs+1)

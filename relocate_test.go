@@ -334,3 +334,135 @@ func TestDamagedPagesStay(t *testing.T) {
 		t.Errorf("the damage of page %d is seen no more", damaged)
 	}
 }
+
+// A group of a few changes does not move other pages: it would write more than it saves.
+func TestFewLeavesDoNotClean(t *testing.T) {
+	rng := rand.New(rand.NewSource(1))
+	const n, rounds = 100_000, 200
+	db := newScattered(t, &memoryFile{}, rng, n)
+	for range 3000 {
+		ok(t, putRandom(db, rng, n, 1))
+	}
+	before := db.moved
+	for range rounds {
+		ok(t, putRandom(db, rng, n, 3))
+	}
+	if moved := db.moved - before; moved > rounds {
+		t.Errorf("%d commits moved %d pages", rounds, moved)
+	}
+}
+
+// putRange puts the keys from first up to end, 500 a transaction.
+func putRange(t *testing.T, db *DB, first, end int) {
+	t.Helper()
+	for at := first; at < end; at += 500 {
+		ok(t, db.Update(inB(func(b *Bucket) error {
+			for i := at; i < min(at+500, end); i++ {
+				if err := b.Put(binary.BigEndian.AppendUint32(nil, uint32(i)), make([]byte, 100)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})))
+	}
+}
+
+// deleteRange deletes the keys from first up to end in one transaction.
+func deleteRange(t *testing.T, db *DB, first, end int) {
+	t.Helper()
+	ok(t, db.Update(inB(func(b *Bucket) error {
+		for i := first; i < end; i++ {
+			if err := b.Delete(binary.BigEndian.AppendUint32(nil, uint32(i))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})))
+}
+
+// Where much of the file is free, what is written goes to its lower part, be it much or little, and so
+// does the nursery: the file gets shorter when the rest was overwritten.
+func TestDataMovesDown(t *testing.T) {
+	const n = 20_000
+	for _, deferred := range []bool{false, true} {
+		rng := rand.New(rand.NewSource(1))
+		db, err := openOn(&memoryFile{}, (&Options{FlushInterval: -1}).withDefaults(), true)
+		ok(t, err)
+		putRange(t, db, 0, n)
+		deleteRange(t, db, n/8, n*7/10)
+		deleteRange(t, db, n*9/10, n)
+		put := func(k int) {
+			ok(t, db.Update(inB(func(b *Bucket) error {
+				db.active.SetDurability(Durable)
+				if deferred {
+					db.active.SetDurability(Deferred)
+				}
+				for range k {
+					at := rng.Intn(n / 8)
+					if rng.Intn(2) == 0 {
+						at = n*7/10 + rng.Intn(n/5)
+					}
+					if err := b.Put(binary.BigEndian.AppendUint32(nil, uint32(at)), make([]byte, 100)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})))
+		}
+		for range 20 {
+			put(1) // the nursery
+		}
+		for i := range 4000 {
+			put(1)
+			if deferred {
+				put(30)
+			}
+			if i%200 == 199 {
+				ok(t, db.Sync())
+			}
+		}
+		most := 2 * db.alloc.used()
+		if deferred {
+			most += db.alloc.used() // until a flush, what it replaces stays
+		}
+		if uint64(db.alloc.hwm) > most {
+			t.Errorf("deferred %v: %d pages for %d in use", deferred, db.alloc.hwm, db.alloc.used())
+		}
+		sound(t, db)
+		ok(t, db.Close())
+	}
+}
+
+// A long run of free pages is found wherever it lies, also where the sweep or its bound divides it.
+func TestLongRunsAreFound(t *testing.T) {
+	const size, pages = 4000, 90
+	db, err := openOn(&memoryFile{}, (&Options{MaxSize: size << 12}).withDefaults(), true)
+	ok(t, err)
+	defer db.Close()
+	put := func(i, pages int) error {
+		return db.Update(inB(func(b *Bucket) error {
+			return b.Put(binary.BigEndian.AppendUint32(nil, uint32(i)), make([]byte, pages<<12))
+		}))
+	}
+	n := 0
+	for ; err == nil; n++ {
+		err = put(n, pages)
+	}
+	if !errors.Is(err, ErrMaxSizeReached) {
+		t.Fatal(err)
+	}
+	deleteRange(t, db, 15, n-2)
+	ok(t, put(0, 1)) // what was deleted is free now
+	longest := 0
+	for _, r := range db.alloc.free.runs() {
+		longest = max(longest, int(r.n))
+	}
+	for _, want := range []int{longest / 2, longest * 3 / 4, longest - 100} {
+		if err := put(-1, want); err != nil {
+			t.Errorf("%d of %d adjacent free pages: %v", want, longest, err)
+		}
+		deleteRange(t, db, -1, 0)
+		ok(t, put(0, 1))
+	}
+	sound(t, db)
+}

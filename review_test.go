@@ -734,7 +734,7 @@ func TestLargeValueInTheNursery(t *testing.T) {
 			f.SetCapacity(0)
 		}
 		db.mu.Lock()
-		nursery, _ := db.alloc.free.fitting([]run{{0, db.alloc.hwm}}, large, true)
+		nursery, _ := db.alloc.free.fitting([]run{{0, db.alloc.hwm}}, large, nil)
 		db.alloc.nursery = []run{nursery}
 		db.full = full
 		db.mu.Unlock()

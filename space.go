@@ -78,6 +78,9 @@ func (db *DB) place(n uint32, grows bool, how placing) ([]run, error) {
 		if n <= onePiece {
 			return a.firstFit(n, keep)
 		}
+		if a.sparse() && !a.clearing {
+			break
+		}
 		return a.gather(n, keep) // in the order of the sweep, for which room was made (relocate.go)
 	case shortLived:
 		return db.allocateShortLived(n, keep)
