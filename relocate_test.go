@@ -36,6 +36,15 @@ func putRandom(db *DB, rng *rand.Rand, n, k int) error {
 	}))
 }
 
+// skipShort skips a long test of one goroutine where it would say nothing new: under the race detector, on an
+// emulated machine.
+func skipShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() && !invariants {
+		t.Skip("runs without -short, or with invariants")
+	}
+}
+
 // newScattered returns a store of n entries whose free pages lie all over the file.
 func newScattered(t *testing.T, f backing.File, rng *rand.Rand, n int) *DB {
 	t.Helper()
@@ -66,6 +75,7 @@ func fewPieces(t *testing.T, f *pieceFile, most float64, transaction func() erro
 // However long keys are overwritten at random, a group of a few dozen pages is written in a few
 // pieces, and the file stays small.
 func TestGroupsLieTogether(t *testing.T) {
+	skipShort(t)
 	rng := rand.New(rand.NewSource(1))
 	f := &pieceFile{File: &memoryFile{}}
 	const n, leaves = 100_000, 20
@@ -83,6 +93,7 @@ func TestGroupsLieTogether(t *testing.T) {
 // After an open there is no nursery yet, and perhaps no room for one. What belongs there does not
 // lead the sweep away from the part of the file that was cleared for it.
 func TestGroupsLieTogetherAfterOpen(t *testing.T) {
+	skipShort(t)
 	rng := rand.New(rand.NewSource(1))
 	m := &memoryFile{}
 	const n, leaves = 100_000, 20
@@ -127,6 +138,7 @@ func newHollow(t *testing.T, rng *rand.Rand, n int) (*DB, *pieceFile) {
 // Where half of the file is free, groups are written in a few pieces as well, and the data moves
 // down, so that the file gets shorter.
 func TestGroupsLieTogetherInAHollowFile(t *testing.T) {
+	skipShort(t)
 	rng := rand.New(rand.NewSource(1))
 	const n, leaves = 100_000, 20
 	db, f := newHollow(t, rng, n)
@@ -166,6 +178,7 @@ func TestSmallGroupsAreOnePiece(t *testing.T) {
 
 // When it may not grow, the leaves of a small group are one piece as a rule, and its other pages another.
 func TestSmallGroupsInHoles(t *testing.T) {
+	skipShort(t)
 	const n = 100_000
 	put := func(db *DB, rng *rand.Rand) func() error {
 		return func() error { return putRandom(db, rng, n, 1) }
@@ -337,6 +350,7 @@ func TestDamagedPagesStay(t *testing.T) {
 
 // A group of a few changes does not move other pages: it would write more than it saves.
 func TestFewLeavesDoNotClean(t *testing.T) {
+	skipShort(t)
 	rng := rand.New(rand.NewSource(1))
 	const n, rounds = 100_000, 200
 	db := newScattered(t, &memoryFile{}, rng, n)
