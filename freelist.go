@@ -268,7 +268,8 @@ func (a *allocator) fitting(n uint32, keep uint64) (run, bool) {
 	return r, ok
 }
 
-// fittingAnywhere is fitting for what cannot be had near: runs behind the bound, or across it or the sweep.
+// fittingAnywhere is fitting for what cannot be had near: runs behind the bound, or across it or
+// the sweep.
 func (a *allocator) fittingAnywhere(n uint32, keep uint64) (run, bool) {
 	if a.free.pages < uint64(n)+keep {
 		return run{}, false

@@ -196,9 +196,10 @@ func (a *allocator) wantsMoves(n uint32, reserve uint64) bool {
 	return uint64(a.hwm) > used+used/4 && a.free.pages >= uint64(a.hwm)/8+reserve
 }
 
-// comesSoon returns which pages should be moved by a group whose branches have this many refs. What is freed too near is not free in time; what is farther
-// away than needed may be changed by somebody before the sweep comes. Every page should have
-// about four chances: with p the part of all pages that a group sees, 2 % have none then.
+// comesSoon returns which pages should be moved by a group whose branches have this many refs.
+// What is freed too near is not free in time; what is farther away than needed may be changed by
+// somebody before the sweep comes. Every page should have about four chances: with p the part of
+// all pages that a group sees, 2 % have none then.
 func (a *allocator) comesSoon(n uint32, refs int) window {
 	_, bound := a.near()
 	pace := max(a.pace, float64(n))
