@@ -551,24 +551,41 @@ func (a *allocator) trim() {
 // unused returns every run that is free or pending, and those of extra, in order and joined:
 // what is free on disk.
 func (a *allocator) unused(extra []run) []run {
-	rs := append(a.free.runs(), extra...)
 	for _, waiting := range a.pending {
 		for _, p := range waiting {
-			rs = append(rs, p.run)
+			extra = append(extra, p.run)
 		}
 	}
-	return joinRuns(rs)
+	extra = joinRuns(extra)
+	// The rest, most by far, is in order.
+	rs := make([]run, 0, a.free.countRuns()+len(extra))
+	for from := uint32(0); ; {
+		r, ok := a.free.next(from, a.free.end())
+		for len(extra) > 0 && (!ok || extra[0].start < r.start) {
+			rs, extra = appendRun(rs, extra[0]), extra[1:]
+		}
+		if !ok {
+			return rs
+		}
+		rs = appendRun(rs, r)
+		from = r.end()
+	}
+}
+
+// appendRun appends a run to those before it, joined to the last if it follows at once.
+func appendRun(rs []run, r run) []run {
+	if k := len(rs) - 1; k >= 0 && rs[k].end() == r.start {
+		rs[k].n += r.n
+		return rs
+	}
+	return append(rs, r)
 }
 
 func joinRuns(rs []run) []run {
 	slices.SortFunc(rs, func(a, b run) int { return int(a.start) - int(b.start) })
 	out := rs[:0]
 	for _, r := range rs {
-		if k := len(out) - 1; k >= 0 && out[k].end() == r.start {
-			out[k].n += r.n
-			continue
-		}
-		out = append(out, r)
+		out = appendRun(out, r)
 	}
 	return out
 }

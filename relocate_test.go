@@ -161,7 +161,7 @@ func TestSmallGroupsAreOnePiece(t *testing.T) {
 	db, err := openOn(f, (&Options{}).withDefaults(), true)
 	ok(t, err)
 	t.Cleanup(func() { db.Close() })
-	const n, rounds = 50_000, 200
+	const n, rounds = 50_000, 150 // after which the file is half as large again
 	ok(t, putRandom(db, rng, n, n))
 	ok(t, putRandom(db, rng, n, 1))
 	ok(t, putRandom(db, rng, n, 1))
@@ -477,6 +477,25 @@ func TestLongRunsAreFound(t *testing.T) {
 		}
 		deleteRange(t, db, -1, 0)
 		ok(t, put(0, 1))
+	}
+	sound(t, db)
+}
+
+// A file that is half as large again as its data does not grow any more for the nursery, however many
+// lone commits there are.
+func TestNurseryDoesNotGrowTheFile(t *testing.T) {
+	skipShort(t)
+	rng := rand.New(rand.NewSource(1))
+	const n = 300_000
+	db, err := openOn(&memoryFile{}, (&Options{}).withDefaults(), true)
+	ok(t, err)
+	t.Cleanup(func() { db.Close() })
+	ok(t, putRandom(db, rng, n, 2*n))
+	for range 6000 {
+		ok(t, putRandom(db, rng, n, 1))
+	}
+	if used := db.alloc.used(); uint64(db.alloc.hwm) > used+used/2+2*nurseryStep {
+		t.Errorf("%d pages, of which %d are in use", db.alloc.hwm, used)
 	}
 	sound(t, db)
 }

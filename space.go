@@ -114,13 +114,13 @@ func (db *DB) allocateTogether(n uint32, keep uint64) (run, bool) {
 }
 
 // allocateSmall allocates the leaves and the other pages of a small group as one run, as long as
-// the file may grow for that.
+// the file may grow for that: what leaves take of the nursery must be made good.
 func (db *DB) allocateSmall(leaves, others uint32) (l, o run, ok bool) {
 	a, keep, n := db.alloc, db.reserve(), leaves+others
-	if a.sparse() || a.free.pages < uint64(n)+keep {
+	if a.free.pages < uint64(n)+keep || !a.worthGrowing(nurseryStep) {
 		return run{}, run{}, false
 	}
-	if l, o, ok = a.slide(leaves, others); ok || a.nurserySize()+nurseryStep > a.hwm/8 || !a.worthGrowing(nurseryStep) {
+	if l, o, ok = a.slide(leaves, others); ok || a.nurserySize()+nurseryStep > a.hwm/8 {
 		return l, o, ok
 	}
 	r, ok := db.growTogether(nurseryStep, keep, false)
