@@ -243,7 +243,7 @@ func (a *allocator) contiguous(n uint32, keep uint64) ([]run, error) {
 // giveUpNursery makes the nursery a part of the file like others.
 func (a *allocator) giveUpNursery() {
 	if len(a.nursery) > 0 {
-		a.nursery = nil
+		a.nursery, a.emptying = nil, run{}
 		a.free.forgetLongest()
 	}
 }

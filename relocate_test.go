@@ -499,3 +499,24 @@ func TestNurseryDoesNotGrowTheFile(t *testing.T) {
 	}
 	sound(t, db)
 }
+
+// One part of the file is emptied for the nursery at a time; with the nursery given up, none is.
+func TestEmptiest(t *testing.T) {
+	a := newAllocator(1000, 2000)
+	for at := uint32(metaPages); at < a.hwm; at += 3 {
+		a.free.add(run{at, 1})
+	}
+	a.free.add(run{300, 6})
+	first, ok := a.emptiest(64)
+	if !ok || first.start > 300 || first.end() < 306 {
+		t.Fatalf("%v, %v", first, ok)
+	}
+	a.addToNursery(first)
+	if more, ok := a.emptiest(64); ok {
+		t.Errorf("%v is to be emptied before %v is", more, first)
+	}
+	a.giveUpNursery()
+	if again, ok := a.emptiest(64); !ok || again != first {
+		t.Errorf("%v, %v after the nursery was given up, not %v", again, ok, first)
+	}
+}
