@@ -1093,6 +1093,7 @@ func (s *sealer) unusedOnDisk() []run {
 // write writes the pages, adjacent ones together.
 func (s *sealer) write() error {
 	db := s.db
+	db.splitPieces(run{0, metaPages})
 	if err := eachRun(s.out, db.writePages); err != nil {
 		return err
 	}
@@ -1101,6 +1102,7 @@ func (s *sealer) write() error {
 
 // writePages writes buffers to adjacent pages.
 func (db *DB) writePages(pgno uint32, bufs [][]byte) error {
+	db.splitPieces(run{pgno, uint32(len(bufs))})
 	off := int64(pgno) << db.shift
 	n, err := db.file.WriteVec(bufs, off)
 	db.unflushed += int64(n)

@@ -72,7 +72,8 @@ type writer struct {
 
 	counters
 
-	size       int64 // of the file, as far as it was written
+	split      pageSet // stretches of smallPiece bytes that splitPieces has seen
+	size       int64   // of the file, as far as it was written
 	grew       bool  // since the last flush
 	full       bool  // the last attempt to grow the file failed
 	unflushed  int64 // bytes written to the file since the last flush

@@ -244,7 +244,7 @@ func (w *earlyWriter) close() error {
 	err := w.write()
 	for _, r := range w.runs {
 		w.tx.w.scope().allocs.remove(r)
-		w.tx.db.alloc.free.add(r)
+		w.tx.db.alloc.add(r)
 	}
 	w.runs = nil
 	return err

@@ -488,7 +488,16 @@ func (a *allocator) skip(end uint32) {
 
 func (a *allocator) giveBack(rs []run) {
 	for _, r := range rs {
-		a.free.add(r)
+		a.add(r)
+	}
+}
+
+// add makes pages free.
+func (a *allocator) add(r run) {
+	near := a.free.longestNear
+	a.free.add(r)
+	if a.free.longestNear > near && slices.ContainsFunc(a.nursery, func(o run) bool { return o.start <= r.start && r.end() <= o.end() }) {
+		a.free.longestNear = near // it is not to be had there
 	}
 }
 
@@ -504,7 +513,7 @@ func (a *allocator) retire(freed []freedRun, f uint64, needed []uint64) {
 func (a *allocator) wait(p pendingRun, needed []uint64) {
 	i, _ := slices.BinarySearch(needed, p.freed)
 	if i == 0 || needed[i-1] < p.birth {
-		a.free.add(p.run)
+		a.add(p.run)
 		a.released(p.run)
 		return
 	}

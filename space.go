@@ -19,7 +19,7 @@ const (
 	maxAhead = 4 << 20
 
 	// smallPiece is how many of these bytes are written at once where small commits with a flush
-	// will write to them; see extendAhead.
+	// will write to them; see extendAhead. It is also how far apart they ask for small pieces.
 	smallPiece = 64 << 10
 
 	// straightPages is the number of pages from which on a write leaves the room ahead to
@@ -108,6 +108,9 @@ func (db *DB) allocateTogether(n uint32, keep uint64) (run, bool) {
 		return run{}, false
 	}
 	if r, ok := a.fitting(n, keep); ok {
+		if n <= onePiece {
+			a.sweep = r.end() // the next one need not look at all that has none once more
+		}
 		return r, true
 	}
 	return db.growTogether(n, keep, true)
@@ -302,6 +305,23 @@ func (db *DB) extendAhead(end uint32, n uint64) error {
 		left -= size
 	}
 	return db.remap()
+}
+
+// splitPieces sees to it that the system keeps in small pieces what the pages of r, about to be written by
+// a small commit with a flush, are a part of: see extendAhead. What was split once stays so until it leaves
+// memory.
+func (db *DB) splitPieces(r run) {
+	off, end := int64(r.start)<<db.shift, int64(r.end())<<db.shift
+	m, ok := db.m.m.(backing.Splitter)
+	if !ok || db.opts.Durability != Durable || end-off >= smallPiece {
+		return
+	}
+	for ; off < end; off = off/smallPiece*smallPiece + smallPiece {
+		if one := (run{uint32(off / smallPiece), 1}); !db.split.holds(one) {
+			db.split.mark(one)
+			m.Split(off)
+		}
+	}
 }
 
 // remap makes a larger mapping when the file has outgrown the newest.

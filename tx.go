@@ -485,7 +485,7 @@ func (tx *Tx) freePages(pgno, n uint32, birth uint64) {
 	if birth == tx.w.id {
 		_, exposed := tx.w.exposed[pgno]
 		if !exposed && s.allocs.remove(r) {
-			tx.db.alloc.free.add(r)
+			tx.db.alloc.add(r)
 			return
 		}
 	}

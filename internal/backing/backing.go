@@ -80,6 +80,12 @@ type Map interface {
 	Close() error
 }
 
+// A Splitter is a Map of a file that the system may keep in memory in pieces larger than pages, of
+// which it is slow to change a part. Split has the piece around off taken apart: a hint.
+type Splitter interface {
+	Split(off int64)
+}
+
 // OpenFunc opens a store on a File. Package folio sets Open at start-up; options is a
 // *folio.Options or nil, the result a *folio.DB. The store owns the file from the call on: a
 // failed open closes it. It is the door by which tests put a simulated file under the engine,

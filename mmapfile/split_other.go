@@ -1,0 +1,9 @@
+//go:build !linux
+
+package mmapfile
+
+import "os"
+
+func splitPays(*os.File) bool { return false }
+
+func split([]byte) {}
