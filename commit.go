@@ -502,7 +502,10 @@ func (db *DB) writeMeta(f *flush) error {
 		}
 		f.full = false
 	}
-	if err := writeFull(db.file, f.meta.encode(), int64(f.slot)<<db.shift); err != nil {
+	if db.meta == nil {
+		db.meta = make([]byte, db.pageSize)
+	}
+	if err := writeFull(db.file, f.meta.encodeTo(db.meta), int64(f.slot)<<db.shift); err != nil {
 		return fmt.Errorf("writing meta: %w", err)
 	}
 	if err := syncFile(db.file, f.full); err != nil {
@@ -1066,6 +1069,7 @@ func (s *sealer) encodeLog(snapshot, replace bool, own []run) error {
 		l.chain = append(l.chain, prev)
 		l.tail = p
 	}
+	l.spare = db.log.tail // nobody's once this log has taken that one's place
 	l.head, l.hwm = prev, db.alloc.hwm
 	l.records += w.written
 	s.log = &l

@@ -38,7 +38,8 @@ type DB struct {
 	events    eventQueue
 	traces    *readerTraces // nil unless Options.TraceReaders
 
-	order fifo // the writers' turns
+	order fifo   // the writers' turns
+	meta  []byte // memory for the meta of the flush under way
 
 	mu sync.Mutex
 	writer
@@ -74,10 +75,10 @@ type writer struct {
 
 	split      pageSet // stretches of smallPiece bytes that splitPieces has seen
 	size       int64   // of the file, as far as it was written
-	grew       bool  // since the last flush
-	full       bool  // the last attempt to grow the file failed
-	unflushed  int64 // bytes written to the file since the last flush
-	cleanSlots bool  // both slots hold the clean meta of durable
+	grew       bool    // since the last flush
+	full       bool    // the last attempt to grow the file failed
+	unflushed  int64   // bytes written to the file since the last flush
+	cleanSlots bool    // both slots hold the clean meta of durable
 	flushing   bool
 	changed    chan struct{} // closed when something a waiter waits for may have happened; nil without a waiter
 	timer      *time.Timer   // of the background flush

@@ -727,6 +727,7 @@ const (
 type freeLog struct {
 	head     ref    // newest page; pgno 0: nothing is free
 	tail     page   // contents of the newest page
+	spare    page   // memory for the next newest page, of an older one; or nil
 	chain    []ref  // all pages, oldest first
 	snapshot int    // bytes of records up to the end of the last full snapshot
 	records  int    // bytes of records in all
@@ -744,11 +745,12 @@ type logWriter struct {
 
 func (w *logWriter) open(p page, at int) { w.cur, w.at = p, at }
 
-func newLogPage(pageSize int) page {
-	p := make(page, pageSize)
-	p[0] = kindFreeLog
-	le.PutUint32(p[8:], logRecords)
-	return p
+func newLogPage(pageSize int) page { return beginLogPage(make(page, pageSize)) }
+
+func beginLogPage(zero page) page {
+	zero[0] = kindFreeLog
+	le.PutUint32(zero[8:], logRecords)
+	return zero
 }
 
 func (w *logWriter) need(n int) {
@@ -802,10 +804,16 @@ func logSpace(pageSize, runs int) int {
 // new ones to follow it. The delta includes what the log itself frees and allocates.
 func (l *freeLog) encode(pageSize int, replaceTail bool, hwm uint32, freed, allocated []run) (*logWriter, []page) {
 	w := &logWriter{pageSize: pageSize}
+	p := l.spare
+	if l.spare = nil; p == nil {
+		p = make(page, pageSize)
+	}
 	if replaceTail {
-		w.open(append(page(nil), l.tail...), int(le.Uint32(l.tail[8:])))
+		copy(p, l.tail)
+		w.open(p, int(le.Uint32(p[8:])))
 	} else {
-		w.open(newLogPage(pageSize), logRecords)
+		clear(p)
+		w.open(beginLogPage(p), logRecords)
 	}
 	if hwm > l.hwm {
 		w.mark(logHwm, hwm)

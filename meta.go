@@ -68,8 +68,10 @@ var (
 	errMetaVersion = errors.New("format version")
 )
 
-func (m meta) encode() []byte {
-	b := make([]byte, m.pageSize)
+func (m meta) encode() []byte { return m.encodeTo(make([]byte, m.pageSize)) }
+
+// encodeTo writes the meta to a page that holds nothing, or a meta.
+func (m meta) encodeTo(b []byte) []byte {
 	copy(b, metaMagic[:])
 	le.PutUint32(b[8:], metaVersion)
 	le.PutUint32(b[12:], uint32(m.pageSize))

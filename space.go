@@ -300,6 +300,9 @@ func (db *DB) extendAhead(end uint32, n uint64) error {
 			return fmt.Errorf("growing the file: %w", err)
 		}
 		db.full = false
+		if atOnce == smallPiece {
+			db.split.mark(run{uint32(off / smallPiece), 1})
+		}
 		db.written.Ahead += size >> db.shift
 		off += size
 		left -= size
