@@ -73,7 +73,7 @@ type writer struct {
 
 	counters
 
-	split      pageSet // stretches of smallPiece bytes that splitPieces has seen
+	split      pageSet // stretches of splitPiece bytes that splitPieces has seen
 	size       int64   // of the file, as far as it was written
 	grew       bool    // since the last flush
 	full       bool    // the last attempt to grow the file failed

@@ -19,8 +19,9 @@ const (
 	maxAhead = 4 << 20
 
 	// smallPiece is how many of these bytes are written at once where small commits with a flush
-	// will write to them; see extendAhead. It is also how far apart they ask for small pieces.
+	// will write to them; see extendAhead. Pieces of less than splitPiece bytes stay as they are.
 	smallPiece = 64 << 10
+	splitPiece = 256 << 10
 
 	// straightPages is the number of pages from which on a write leaves the room ahead to
 	// small ones and goes straight to the end of the file.
@@ -301,7 +302,7 @@ func (db *DB) extendAhead(end uint32, n uint64) error {
 		}
 		db.full = false
 		if atOnce == smallPiece {
-			db.split.mark(run{uint32(off / smallPiece), 1})
+			db.split.mark(run{uint32(off / splitPiece), 1})
 		}
 		db.written.Ahead += size >> db.shift
 		off += size
@@ -316,11 +317,11 @@ func (db *DB) extendAhead(end uint32, n uint64) error {
 func (db *DB) splitPieces(r run) {
 	off, end := int64(r.start)<<db.shift, int64(r.end())<<db.shift
 	m, ok := db.m.m.(backing.Splitter)
-	if !ok || db.opts.Durability != Durable || end-off >= smallPiece {
+	if !ok || db.opts.Durability != Durable || end-off >= splitPiece {
 		return
 	}
-	for ; off < end; off = off/smallPiece*smallPiece + smallPiece {
-		if one := (run{uint32(off / smallPiece), 1}); !db.split.holds(one) {
+	for ; off < end; off = off/splitPiece*splitPiece + splitPiece {
+		if one := (run{uint32(off / splitPiece), 1}); !db.split.holds(one) {
 			db.split.mark(one)
 			m.Split(off)
 		}
