@@ -251,6 +251,44 @@ func (s *pageSet) next(from, end uint32) (run, bool) {
 	return run{uint32(start), uint32(min(at, uint64(end)) - start)}, true
 }
 
+// nextOf returns the first run of n pages or more at or after page from, as far as it is in
+// [from, end). It looks at 64 pages at a time, for there may be thousands of runs that are too short.
+func (s *pageSet) nextOf(n, from, end uint32) (run, bool) {
+	const most = 64
+	for at := from; at < end; {
+		k := int(at / chunkPages)
+		if k >= len(s.chunks) {
+			break
+		} else if s.chunks[k] == nil || s.chunks[k].n == 0 {
+			at = uint32(k+1) * chunkPages
+			continue
+		}
+		i := int(at / 64)
+		starts := startsOf(min(n, most), s.word(i)>>(at%64)<<(at%64), s.word(i+1))
+		if starts == 0 {
+			at = uint32(i+1) * 64
+			continue
+		}
+		r, ok := s.next(uint32(i)*64+uint32(bits.TrailingZeros64(starts)), end)
+		if !ok || r.n >= n {
+			return r, ok
+		}
+		at = r.end() + 1 // the page behind a run is not in the set
+	}
+	return run{}, false
+}
+
+// startsOf returns at which of 64 pages n adjacent ones begin, 64 at most; next are the pages that follow.
+func startsOf(n uint32, pages, next uint64) uint64 {
+	for have := uint32(1); have < n; {
+		k := min(have, n-have)
+		pages &= pages>>k | next<<(64-k)
+		next &= next >> k // of a run across its end less is known than is asked for: it begins there
+		have += k
+	}
+	return pages
+}
+
 // end is a page behind the last one.
 func (s *pageSet) end() uint32 { return uint32(min(uint64(len(s.chunks))*chunkPages, maxPgno)) }
 
@@ -263,17 +301,14 @@ func (s *pageSet) fitting(spans []run, n uint32, longest *uint32) (run, bool) {
 	}
 	const few = 8
 	var best run
-	found, met := 0, uint32(0)
+	found := 0
 	for _, span := range spans {
 		for from := span.start; found < few; {
-			r, ok := s.next(from, span.end())
+			r, ok := s.nextOf(n, from, span.end())
 			if !ok {
 				break
 			}
-			met = max(met, r.n)
-			if from = r.end(); r.n < n {
-				continue
-			}
+			from = r.end()
 			if found++; best.n == 0 || r.n < best.n {
 				best = r
 			}
@@ -284,7 +319,7 @@ func (s *pageSet) fitting(spans []run, n uint32, longest *uint32) (run, bool) {
 	}
 	if found == 0 {
 		if longest != nil {
-			*longest = met
+			*longest = n - 1
 		}
 		return run{}, false
 	}
