@@ -199,6 +199,16 @@ func testFinding(t *testing.T, r *rand.Rand, s *pageSet, n uint32) {
 	if min(s.longest, s.longestNear) < longest {
 		t.Fatalf("a run of %d pages, said to be no longer than %d and %d", longest, s.longest, s.longestNear)
 	}
+	from, to := uint32(r.IntN(int(s.end())+1)), uint32(r.IntN(int(s.end())+1))
+	want := run{}
+	for x, ok := s.next(from, to); ok && want.n == 0; x, ok = s.next(x.end(), to) {
+		if x.n >= n {
+			want = x
+		}
+	}
+	if got, ok := s.nextOf(n, from, to); got != want || ok != (want.n > 0) {
+		t.Fatalf("the first run of %d pages in [%d, %d) is %v, not %v", n, from, to, got, want)
+	}
 	at := uint32(r.IntN(chunkPages))
 	got, ok := s.fitting([]run{{at, s.end() - at}, {0, s.end()}}, n, &s.longest)
 	if ok != (longest >= n) || ok && (got.n != n || !s.holds(got)) {
@@ -282,6 +292,82 @@ func TestAllocatorAgainstStates(t *testing.T) {
 				states = slices.Delete(states, i, i+1)
 			}
 		}
+	}
+}
+
+// The first run of a length is found wherever it begins and ends, in one word or across several.
+func TestFirstRunOfALength(t *testing.T) {
+	for n := uint32(1); n <= 130; n++ {
+		for start := uint32(3); start < 70; start++ {
+			var s pageSet
+			s.add(run{0, 1})
+			s.add(run{start, n})
+			for _, want := range []uint32{max(n, 2) - 1, n, n + 1} {
+				if got, ok := s.nextOf(want, 1, s.end()); ok != (want <= n) || ok && got != (run{start, n}) {
+					t.Fatalf("a run of %d pages in one of %d at %d: %v, %v", want, n, start, got, ok)
+				}
+			}
+			if got, ok := s.nextOf(n, 1, start+n-1); ok {
+				t.Fatalf("a run of %d pages that ends behind the last is found: %v", n, got)
+			}
+			if got, ok := s.nextOf(n, start+1, s.end()); ok {
+				t.Fatalf("a run of %d pages that begins before the first is found: %v", n, got)
+			}
+		}
+	}
+}
+
+// What becomes free in the nursery is nothing that a search outside it has to look for.
+func TestNurseryStartsNoSearch(t *testing.T) {
+	a := newAllocator(1000, 1000)
+	for at := uint32(metaPages); at < 900; at += 4 {
+		a.add(run{at, 1})
+	}
+	a.add(run{900, 64})
+	a.addToNursery(run{900, 64})
+	if r, ok := a.fitting(2, 0); ok {
+		t.Fatalf("%v lies in the nursery", r)
+	}
+	a.free.remove(run{910, 6})
+	a.add(run{910, 6})
+	if a.free.longestNear != 1 {
+		t.Errorf("runs of %d pages are looked for outside the nursery", a.free.longestNear)
+	}
+	a.add(run{403, 2})
+	if r, ok := a.fitting(3, 0); !ok || r != (run{402, 3}) {
+		t.Errorf("%v, %v, not the run that came", r, ok)
+	}
+	if r, ok := a.fitting(2, 0); ok {
+		t.Fatalf("%v is left", r)
+	}
+	a.free.remove(run{960, 4})
+	a.nursery = []run{{900, 62}}
+	a.add(run{960, 4})
+	if r, ok := a.fitting(2, 0); !ok || r != (run{962, 2}) {
+		t.Errorf("%v, %v, not the run across the nursery's end", r, ok)
+	}
+}
+
+// Small groups go on where the last one found room.
+func TestSmallGroupsSweep(t *testing.T) {
+	db, err := openOn(&memoryFile{}, (&Options{}).withDefaults(), true)
+	ok(t, err)
+	t.Cleanup(func() { db.Close() })
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	a := db.alloc
+	a.hwm = 2000
+	for at := uint32(100); at < 700; at += 6 {
+		a.add(run{at, 3})
+	}
+	before := uint32(0)
+	for range 20 {
+		r, ok := db.allocateTogether(3, 0)
+		if !ok || r.start <= before {
+			t.Fatalf("%v, %v after page %d", r, ok, before)
+		}
+		a.add(r)
+		before = r.start
 	}
 }
 

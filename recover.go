@@ -606,7 +606,7 @@ func (db *DB) replayLog(m meta) (pageSet, freeLog, error) {
 	for _, c := range pages {
 		l.chain = append(l.chain, c.r)
 		l.records += int(le.Uint32(c.p[8:])) - logRecords
-		l.tail = c.p
+		l.tail = c.p // the log's own from now on: commits write to it
 	}
 	l.tail = slices.Clone(l.tail)                   // to be written to one day
 	l.snapshot = min(l.records, 4*free.countRuns()) // about what a fresh one takes
