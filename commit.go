@@ -1097,8 +1097,15 @@ func (s *sealer) unusedOnDisk() []run {
 // write writes the pages, adjacent ones together.
 func (s *sealer) write() error {
 	db := s.db
-	db.splitPieces(run{0, metaPages})
-	if err := eachRun(s.out, db.writePages); err != nil {
+	write := db.writePages
+	if !s.even { // a small group, and a flush follows
+		asked := db.splitPieces(run{0, metaPages}, mostSplits)
+		write = func(pgno uint32, bufs [][]byte) error {
+			asked += db.splitPieces(run{pgno, uint32(len(bufs))}, mostSplits-asked)
+			return db.writePages(pgno, bufs)
+		}
+	}
+	if err := eachRun(s.out, write); err != nil {
 		return err
 	}
 	return db.fitFile()
@@ -1106,7 +1113,6 @@ func (s *sealer) write() error {
 
 // writePages writes buffers to adjacent pages.
 func (db *DB) writePages(pgno uint32, bufs [][]byte) error {
-	db.splitPieces(run{pgno, uint32(len(bufs))})
 	off := int64(pgno) << db.shift
 	n, err := db.file.WriteVec(bufs, off)
 	db.unflushed += int64(n)

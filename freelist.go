@@ -255,6 +255,8 @@ func (a *allocator) fitting(n uint32, keep uint64) (run, bool) {
 	}
 	const slack = 64 // pages by which the bound may rise before all is looked at again
 	spans, bound := a.near()
+	// A run that the sweep stood in when it was looked for counts as two; that is not noticed either until something
+	// longer is freed, or the bound rises.
 	if bound > a.noted+slack {
 		a.free.longestNear = ^uint32(0)
 	}

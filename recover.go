@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -608,7 +607,6 @@ func (db *DB) replayLog(m meta) (pageSet, freeLog, error) {
 		l.records += int(le.Uint32(c.p[8:])) - logRecords
 		l.tail = c.p // the log's own from now on: commits write to it
 	}
-	l.tail = slices.Clone(l.tail)                   // to be written to one day
 	l.snapshot = min(l.records, 4*free.countRuns()) // about what a fresh one takes
 	return free, l, nil
 }

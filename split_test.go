@@ -32,6 +32,7 @@ func (m splitMap) Split(off int64) { m.f.asked[off/splitPiece]++ }
 // Small commits with a flush ask for small pieces where they write, once, but not in the room that the
 // store wrote in small pieces itself; others do not ask.
 func TestCommitsSplitPieces(t *testing.T) {
+	skipShort(t)
 	for _, durability := range []Durability{Durable, Deferred} {
 		f := &splitFile{asked: map[int64]int{}}
 		opts := Options{Durability: Deferred, FlushInterval: -1, FlushBytes: -1}
@@ -67,6 +68,77 @@ func TestCommitsSplitPieces(t *testing.T) {
 		if want := durability == Durable; (len(f.asked) > 2) != want {
 			t.Errorf("durability %v: asked at %v", durability, f.asked)
 		}
+	}
+}
+
+// Large groups do not ask, others only so often, and what was cut off is asked for again when it has grown anew.
+func TestSplitPiecesAgain(t *testing.T) {
+	skipShort(t)
+	f := &splitFile{asked: map[int64]int{}}
+	db, err := openOn(f, (&Options{}).withDefaults(), true)
+	ok(t, err)
+	t.Cleanup(func() { db.Close() })
+	rng := rand.New(rand.NewSource(1))
+	const n = 400_000
+	fill := func() {
+		t.Helper()
+		before := len(f.asked)
+		for range 10 {
+			ok(t, putRandom(db, rng, n, 20_000))
+		}
+		if len(f.asked) > before {
+			t.Errorf("large groups ask for small pieces at %v", f.asked)
+		}
+	}
+	single := func(most, puts int) {
+		t.Helper()
+		for range puts {
+			before := 0
+			for _, times := range f.asked {
+				before += times
+			}
+			ok(t, putRandom(db, rng, n, 1))
+			for _, times := range f.asked {
+				before -= times
+			}
+			if -before > most {
+				t.Fatalf("a small group asks for small pieces %d times", -before)
+			}
+		}
+	}
+	fill()
+	ok(t, putRandom(db, rng, n, 200))
+	total := 0
+	for _, times := range f.asked {
+		total += times
+	}
+	if total == 0 || total > mostSplits {
+		t.Errorf("a group of 200 puts asks for small pieces %d times", total)
+	}
+	single(4, 2000)
+	ok(t, db.Update(func(tx *Tx) error { return tx.DeleteBucket([]byte("b")) }))
+	was := db.size
+	for range 5 {
+		ok(t, db.Update(func(tx *Tx) error { _, err := tx.CreateBucketIfNotExists([]byte("b")); return err }))
+	}
+	if db.size >= was/2 {
+		t.Fatalf("%d bytes, %d before nearly all was deleted", db.size, was)
+	}
+	cut := db.size/splitPiece + 1
+	again := map[int64]int{}
+	for at, times := range f.asked {
+		if at >= cut {
+			again[at] = times
+		}
+	}
+	fill()
+	single(4, 2000)
+	more := 0
+	for at, times := range again {
+		more += f.asked[at] - times
+	}
+	if len(again) == 0 || more == 0 {
+		t.Errorf("asked %d times for what was cut off, where %d were asked before", more, len(again))
 	}
 }
 
