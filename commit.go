@@ -1098,10 +1098,10 @@ func (s *sealer) unusedOnDisk() []run {
 func (s *sealer) write() error {
 	db := s.db
 	write := db.writePages
-	if !s.even { // a small group, and a flush follows
-		asked := db.splitPieces(run{0, metaPages}, mostSplits)
+	if !s.even && len(s.out) <= onePiece { // a flush of little follows
+		db.splitPieces(run{0, metaPages})
 		write = func(pgno uint32, bufs [][]byte) error {
-			asked += db.splitPieces(run{pgno, uint32(len(bufs))}, mostSplits-asked)
+			db.splitPieces(run{pgno, uint32(len(bufs))})
 			return db.writePages(pgno, bufs)
 		}
 	}

@@ -22,7 +22,6 @@ const (
 	// will write to them; see extendAhead. Pieces of less than splitPiece bytes stay as they are.
 	smallPiece = 64 << 10
 	splitPiece = 256 << 10
-	mostSplits = 16 // that one group asks for
 
 	// straightPages is the number of pages from which on a write leaves the room ahead to
 	// small ones and goes straight to the end of the file.
@@ -314,22 +313,19 @@ func (db *DB) extendAhead(end uint32, n uint64) error {
 
 // splitPieces sees to it that the system keeps in small pieces what the pages of r, about to be written by
 // a small group with a flush, are a part of: see extendAhead. What was split once stays so until it leaves
-// memory. It asks most times at most, for a large piece takes some 0.2 ms, and returns how often it did: what is left is
-// for the next group.
-func (db *DB) splitPieces(r run, most int) (asked int) {
-	off, end := int64(r.start)<<db.shift, int64(r.end())<<db.shift
+// memory. Larger groups are written faster into large pieces.
+func (db *DB) splitPieces(r run) {
 	m, ok := db.m.m.(backing.Splitter)
-	if !ok || db.opts.Durability != Durable || end-off >= splitPiece {
-		return 0
+	if !ok || db.opts.Durability != Durable {
+		return
 	}
-	for ; off < end && asked < most; off = off/splitPiece*splitPiece + splitPiece {
+	end := int64(r.end()) << db.shift
+	for off := int64(r.start) << db.shift; off < end; off = off/splitPiece*splitPiece + splitPiece {
 		if one := (run{uint32(off / splitPiece), 1}); !db.split.holds(one) {
 			db.split.mark(one)
 			m.Split(off)
-			asked++
 		}
 	}
-	return asked
 }
 
 // remap makes a larger mapping when the file has outgrown the newest.
