@@ -3,7 +3,6 @@ package folio
 import (
 	"encoding/binary"
 	"math/rand"
-	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -71,7 +70,8 @@ func TestCommitsSplitPieces(t *testing.T) {
 	}
 }
 
-// Large groups do not ask, small ones where they write only, and what was cut off is asked for again when it has grown anew.
+// Large groups do not ask, small ones where they write only, and what was cut off is asked for again
+// when it has grown anew.
 func TestSplitPiecesAgain(t *testing.T) {
 	skipShort(t)
 	f := &splitFile{asked: map[int64]int{}}
@@ -90,19 +90,19 @@ func TestSplitPiecesAgain(t *testing.T) {
 			t.Errorf("large groups ask for small pieces at %v", f.asked)
 		}
 	}
+	asks := func() (n int) {
+		for _, times := range f.asked {
+			n += times
+		}
+		return n
+	}
 	single := func(most, puts int) {
 		t.Helper()
 		for range puts {
-			before := 0
-			for _, times := range f.asked {
-				before += times
-			}
+			before := asks()
 			ok(t, putRandom(db, rng, n, 1))
-			for _, times := range f.asked {
-				before -= times
-			}
-			if -before > most {
-				t.Fatalf("a small group asks for small pieces %d times", -before)
+			if now := asks(); now-before > most {
+				t.Fatalf("a small group asks for small pieces %d times", now-before)
 			}
 		}
 	}
@@ -161,7 +161,7 @@ func TestDurableCommitsLeaveLittleGarbage(t *testing.T) {
 		ok(t, db.Update(put(string(key), key)))
 	}
 	runtime.ReadMemStats(&after)
-	if n := (after.TotalAlloc - before.TotalAlloc) / commits; n > uint64(os.Getpagesize()) {
+	if n := (after.TotalAlloc - before.TotalAlloc) / commits; n > uint64(db.pageSize) {
 		t.Errorf("%d bytes of garbage a commit", n)
 	}
 }

@@ -517,6 +517,28 @@ func ExampleReserve() {
 	// BEGin
 }
 
+func ExampleRegion_Split() {
+	path, remove := exampleFile("one large piece")
+	defer remove()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer file.Close()
+	r, err := mmapfile.Reserve(file, 15)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	r.Split(4) // small writes from here on, each with a flush
+	mmapfile.WriteVec(file, [][]byte{[]byte("small")}, 4)
+	fmt.Println(mmapfile.SyncData(file), r.Refresh(4, 5))
+	fmt.Printf("%s\n", r.Bytes())
+	// Output:
+	// <nil> <nil>
+	// one small piece
+}
+
 func ExampleWriteVec() {
 	path, remove := exampleFile("..........")
 	defer remove()
