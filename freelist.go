@@ -450,11 +450,12 @@ func (a *allocator) nurseryFree() uint32 {
 	return n
 }
 
-// wantsNursery returns how many pages to add to the nursery for allocations of n pages, which
-// want it half empty, and not too small for those pages of it that live longer than others; 0 for none.
+// wantsNursery returns how many pages to add to the nursery for allocations of n pages, 0 for none.
+// They want three quarters of it empty: its sweep comes back late then, and finds few pages that have
+// not been replaced. And it is not to be too small for those of it that live longer than others.
 func (a *allocator) wantsNursery(n uint32) uint32 {
 	size, least := a.nurserySize(), min(nurseryStep, a.hwm/8)
-	if a.nurseryFree() >= max(size/2, 2*n, least/2) {
+	if a.nurseryFree() >= max(size*3/4, 2*n, least/2) {
 		return 0
 	}
 	step := max(8*n, size/2, least)

@@ -348,6 +348,48 @@ func TestNurseryStartsNoSearch(t *testing.T) {
 	}
 }
 
+// Groups that replace a part of the branches each find room for them in a few pieces: the sweep of the
+// nursery comes back late enough that most of what stood there was replaced.
+func TestNurseryIsMostlyFree(t *testing.T) {
+	db, err := openOn(&memoryFile{}, (&Options{}).withDefaults(), true)
+	ok(t, err)
+	t.Cleanup(func() { db.Close() })
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	a := db.alloc
+	a.hwm = 50_000
+	a.add(run{30_000, 10_000})
+	rng := rand.New(rand.NewPCG(*Seed, 0))
+	const branches, changed, groups = 600, 60, 400
+	var at [branches]uint32
+	var waiting [3][]uint32 // for the next flushes
+	pieces := 0
+	for g := range groups {
+		runs, err := db.allocateShortLived(changed, 0)
+		ok(t, err)
+		if g >= groups/2 {
+			pieces += len(runs)
+		}
+		for _, old := range waiting[0] {
+			a.add(run{old, 1})
+		}
+		waiting[0], waiting[1], waiting[2] = waiting[1], waiting[2], nil
+		next := numbering{runs: runs}
+		for range changed {
+			b := &at[rng.IntN(branches)]
+			if *b != 0 {
+				waiting[2] = append(waiting[2], *b)
+			}
+			*b = next.next()
+		}
+	}
+	perGroup := float64(pieces) / (groups / 2)
+	t.Logf("%.1f pieces a group, %d pages are set apart", perGroup, a.nurserySize())
+	if perGroup > 4 || a.nurserySize() > a.hwm/8 {
+		t.Errorf("more than 4, or more than an eighth of %d", a.hwm)
+	}
+}
+
 // Small groups go on where the last one found room.
 func TestSmallGroupsSweep(t *testing.T) {
 	db, err := openOn(&memoryFile{}, (&Options{}).withDefaults(), true)
