@@ -78,6 +78,7 @@ type window struct {
 	a         *allocator
 	bound     uint32 // of the sweep
 	near, far uint32 // distances from the sweep
+	nursery   run    // from its first page to its last, with what lies between
 }
 
 // appendCandidates adds the pages that branch p refers to and that should be moved: first leaves
@@ -85,18 +86,22 @@ type window struct {
 // bound.
 func (w *window) appendCandidates(cs []candidate, p page, branch int) []candidate {
 	leaves := p.level() == 1
-	for i := range p.count() {
+	sweep, bound, near, width := w.a.sweep, w.bound, w.near, w.far-w.near
+	for i := range p.count() { // thousands with a group, in a form that leaves the processor little to guess
 		pgno := p.refPgno(i)
-		if pgno&dirtyBit != 0 {
-			continue
+		d := pgno - sweep // the sweep's distance from it
+		if pgno < sweep {
+			d += bound
 		}
-		d := w.far
-		if pgno < w.bound {
-			d = w.a.distance(pgno, w.bound)
+		if pgno >= bound {
+			d = near + width
+		}
+		if d-near > width && pgno-w.nursery.start >= w.nursery.n {
+			continue // as most are
 		}
 		if inside := w.a.inside(run{pgno, 1}); inside && leaves {
 			d = 0
-		} else if inside || d < w.near || d > w.far {
+		} else if inside || d-near > width || pgno&dirtyBit != 0 {
 			continue
 		}
 		cs = append(cs, candidate(d)<<(candidateBranch+candidateSlot)|candidate(branch)<<candidateSlot|candidate(i))
@@ -205,15 +210,11 @@ func (a *allocator) comesSoon(n uint32, refs int) window {
 	pace := max(a.pace, float64(n))
 	near := uint32(min(3*pace, float64(bound/3)))
 	width := 4 * pace * float64(a.used()) / float64(refs+1)
-	return window{a, bound, near, near + uint32(min(width, float64(bound/2)))}
-}
-
-// distance is how far the sweep has to go to the page, which lies before its bound.
-func (a *allocator) distance(pgno, bound uint32) uint32 {
-	if pgno < a.sweep {
-		return pgno + bound - a.sweep
+	w := window{a: a, bound: bound, near: near, far: near + uint32(min(width, float64(bound/2)))}
+	if k := len(a.nursery); k > 0 {
+		w.nursery = run{a.nursery[0].start, a.nursery[k-1].end() - a.nursery[0].start}
 	}
-	return pgno - a.sweep
+	return w
 }
 
 // keepPace notes how far the sweep has gone since it was at a place, with one group.
