@@ -222,6 +222,10 @@ func (db *DB) beginWrite(cancel <-chan struct{}) (*Tx, error) {
 	if db.readOnly {
 		return nil, ErrDatabaseReadOnly
 	}
+	both := &struct { // made before the turn comes, as nobody waits for it there
+		Tx
+		w writeTx
+	}{}
 	if !db.order.lock(cancel) {
 		return nil, context.Canceled
 	}
@@ -237,10 +241,6 @@ func (db *DB) beginWrite(cancel <-chan struct{}) (*Tx, error) {
 		db.order.unlock()
 		return nil, err
 	}
-	both := &struct {
-		Tx
-		w writeTx
-	}{}
 	tx := &both.Tx
 	tx.db, tx.m, tx.hwm, tx.writable = db, db.m, db.alloc.hwm, true
 	tx.w = &both.w
