@@ -374,9 +374,16 @@ func TestRuleDurableStateStays(t *testing.T) {
 	churn(t, w.db, 3)
 	foliotest.Must(t, put(w.db, 1000, "a"))
 	foliotest.Must(t, put(w.db, 9000, "b"))
+	var old, next []string
+	for i := range 60 {
+		old, next = append(old, fmt.Sprintf("o%d", i)), append(next, fmt.Sprintf("n%d", i))
+	}
+	foliotest.Must(t, put(w.db, 9000, old...))
 	foliotest.Must(t, w.db.Sync())
 	whole := content(w.db)
-	for range 10 {
+	foliotest.Must(t, put(w.db, -1, old...)) // more pages than the reserve has
+	for i := range 10 {
+		foliotest.Must(t, put(w.db, 9000, next[6*i:6*i+6]...)) // wherever allocation begins, it comes by
 		churn(t, w.db, 4)
 		w.loses(simfile.ImageOptions{Each: 4, Random: 1}, whole)
 	}
