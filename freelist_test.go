@@ -413,6 +413,33 @@ func TestSmallGroupsSweep(t *testing.T) {
 	}
 }
 
+// Where much of the file is free, groups that do not clean take its lowest pages, so that data moves down.
+// Those that do go on with the sweep, for which room was made.
+func TestGroupsThatDoNotCleanMoveDown(t *testing.T) {
+	for _, clearing := range []bool{false, true} {
+		db, err := openOn(&memoryFile{}, (&Options{}).withDefaults(), true)
+		ok(t, err)
+		t.Cleanup(func() { db.Close() })
+		db.mu.Lock()
+		a := db.alloc
+		a.hwm = 2000
+		for at := uint32(100); at < 1900; at += 6 {
+			a.add(run{at, 3})
+		}
+		a.sweep, a.clearing = 700, clearing
+		rs, err := db.place(onePiece+2, false, together)
+		ok(t, err)
+		want, sweep := uint32(100), uint32(700)
+		if clearing {
+			want, sweep = 700, rs[len(rs)-1].end()
+		}
+		if rs[0] != (run{want, 3}) || a.sweep != sweep {
+			t.Errorf("clearing %v: %v, and then the sweep is at %d", clearing, rs, a.sweep)
+		}
+		db.mu.Unlock()
+	}
+}
+
 // Where the file cannot grow, a run in the nursery serves a large value.
 func TestNurseryIsNoObstacle(t *testing.T) {
 	for _, looked := range []bool{false, true} {
