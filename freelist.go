@@ -424,6 +424,15 @@ func (a *allocator) nurserySize() uint32 {
 	return n
 }
 
+// nurserySpan is from the first page of the nursery to its last, with what lies between.
+func (a *allocator) nurserySpan() run {
+	k := len(a.nursery)
+	if k == 0 {
+		return run{}
+	}
+	return run{a.nursery[0].start, a.nursery[k-1].end() - a.nursery[0].start}
+}
+
 // emptiest returns those n adjacent pages, near the sweep and outside the nursery, of which most are
 // free. There are none while what it returned last is not half free yet.
 func (a *allocator) emptiest(n uint32) (best run, ok bool) {

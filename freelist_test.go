@@ -390,18 +390,26 @@ func TestNurseryIsMostlyFree(t *testing.T) {
 	}
 }
 
-// Small groups go on where the last one found room.
-func TestSmallGroupsSweep(t *testing.T) {
+// newHoles returns a store, of which the test has the mutex until it ends, with every other three pages
+// of 2,000 free, from page 100 to end.
+func newHoles(t *testing.T, end uint32) *DB {
+	t.Helper()
 	db, err := openOn(&memoryFile{}, (&Options{}).withDefaults(), true)
 	ok(t, err)
 	t.Cleanup(func() { db.Close() })
 	db.mu.Lock()
-	defer db.mu.Unlock()
-	a := db.alloc
-	a.hwm = 2000
-	for at := uint32(100); at < 700; at += 6 {
-		a.add(run{at, 3})
+	t.Cleanup(db.mu.Unlock)
+	db.alloc.hwm = 2000
+	for at := uint32(100); at < end; at += 6 {
+		db.alloc.add(run{at, 3})
 	}
+	return db
+}
+
+// Small groups go on where the last one found room.
+func TestSmallGroupsSweep(t *testing.T) {
+	db := newHoles(t, 700)
+	a := db.alloc
 	before := uint32(0)
 	for range 20 {
 		r, ok := db.allocateTogether(3, 0)
@@ -417,15 +425,8 @@ func TestSmallGroupsSweep(t *testing.T) {
 // Those that do go on with the sweep, for which room was made.
 func TestGroupsThatDoNotCleanMoveDown(t *testing.T) {
 	for _, clearing := range []bool{false, true} {
-		db, err := openOn(&memoryFile{}, (&Options{}).withDefaults(), true)
-		ok(t, err)
-		t.Cleanup(func() { db.Close() })
-		db.mu.Lock()
+		db := newHoles(t, 1900)
 		a := db.alloc
-		a.hwm = 2000
-		for at := uint32(100); at < 1900; at += 6 {
-			a.add(run{at, 3})
-		}
 		a.sweep, a.clearing = 700, clearing
 		rs, err := db.place(onePiece+2, false, together)
 		ok(t, err)
@@ -436,7 +437,6 @@ func TestGroupsThatDoNotCleanMoveDown(t *testing.T) {
 		if rs[0] != (run{want, 3}) || a.sweep != sweep {
 			t.Errorf("clearing %v: %v, and then the sweep is at %d", clearing, rs, a.sweep)
 		}
-		db.mu.Unlock()
 	}
 }
 

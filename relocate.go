@@ -210,11 +210,7 @@ func (a *allocator) comesSoon(n uint32, refs int) window {
 	pace := max(a.pace, float64(n))
 	near := uint32(min(3*pace, float64(bound/3)))
 	width := 4 * pace * float64(a.used()) / float64(refs+1)
-	w := window{a: a, bound: bound, near: near, far: near + uint32(min(width, float64(bound/2)))}
-	if k := len(a.nursery); k > 0 {
-		w.nursery = run{a.nursery[0].start, a.nursery[k-1].end() - a.nursery[0].start}
-	}
-	return w
+	return window{a, bound, near, near + uint32(min(width, float64(bound/2))), a.nurserySpan()}
 }
 
 // keepPace notes how far the sweep has gone since it was at a place, with one group.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand"
+	"slices"
 	"testing"
 
 	"github.com/foliokv/folio/internal/backing"
@@ -199,6 +200,56 @@ func TestSmallGroupsInHoles(t *testing.T) {
 		fewPieces(t, f, 2.2, put(db, rng))
 		sound(t, db)
 	})
+}
+
+// The pages to be moved are those that the rule says, word by word: of the file's pages the leaves in the
+// nursery, at distance 0, and outside it what lies in the window or behind the bound.
+func TestCandidates(t *testing.T) {
+	const hwm, count = 400, 100
+	for s := range int64(200) {
+		rng := rand.New(rand.NewSource(s))
+		a := newAllocator(hwm, hwm)
+		bound := uint32(200 + rng.Intn(hwm-200+1))
+		a.sweep = uint32(rng.Intn(int(bound)))
+		for at := uint32(rng.Intn(100)); at < hwm-60 && len(a.nursery) < rng.Intn(4); at += uint32(60 + rng.Intn(100)) {
+			a.nursery = append(a.nursery, run{at, uint32(1 + rng.Intn(40))})
+		}
+		w := window{a: a, bound: bound, near: uint32(rng.Intn(50)), nursery: a.nurserySpan()}
+		w.far = w.near + uint32(rng.Intn(100))
+		level := 1 + rng.Intn(2)
+		p, cells := make(page, 4096), []cell(nil)
+		for i := range count {
+			b := make([]byte, refSize, refSize+2)
+			pgno := uint32(rng.Intn(hwm))
+			if rng.Intn(5) == 0 {
+				pgno |= dirtyBit
+			}
+			le.PutUint32(b, pgno)
+			cells = append(cells, cell{key: []byte{'k', byte(i)}, klen: 2, body: append(b, 'k', byte(i))})
+		}
+		p.fill(level, cells)
+		var want []candidate
+		for i := range count {
+			pgno := p.refPgno(i)
+			d := (pgno + bound - a.sweep) % bound
+			switch in := a.inside(run{pgno, 1}); {
+			case pgno&dirtyBit != 0:
+				continue
+			case in && level == 1:
+				d = 0
+			case in:
+				continue
+			case pgno >= bound:
+				d = w.far
+			case d < w.near || d > w.far:
+				continue
+			}
+			want = append(want, candidate(d)<<(candidateBranch+candidateSlot)|7<<candidateSlot|candidate(i))
+		}
+		if got := w.appendCandidates(nil, p, 7); !slices.Equal(got, want) {
+			t.Fatalf("seed %d: %x, not %x", s, got, want)
+		}
+	}
 }
 
 // A file nothing of which is in memory.

@@ -382,6 +382,9 @@ func TestRuleDurableStateStays(t *testing.T) {
 	foliotest.Must(t, w.db.Sync())
 	whole := content(w.db)
 	foliotest.Must(t, put(w.db, -1, old...)) // more pages than the reserve has
+	if n := w.db.Stats().PendingPageN; n < 2*len(old) {
+		t.Fatalf("%d pages wait", n)
+	}
 	for i := range 10 {
 		foliotest.Must(t, put(w.db, 9000, next[6*i:6*i+6]...)) // wherever allocation begins, it comes by
 		churn(t, w.db, 4)
