@@ -227,7 +227,7 @@ func TestLatchTakesTheLeadBack(t *testing.T) {
 	ok(t, db.Update(put("a", nil)))
 	db.mu.Lock()
 	db.flushing, db.handed = true, true // as finishFlush leaves it
-	db.group.awaited()
+	db.group.joined()
 	db.group.lead <- nil
 	db.latch(errors.New("a defect"))
 	if db.flushing {
@@ -250,7 +250,7 @@ func TestNothingIsSealedAheadOnceTheLeadIsGiven(t *testing.T) {
 		db.mu.Lock()
 		db.fewestAhead, db.expected = 1, 0
 		db.flushing, db.handed = true, true // as finishFlush leaves it
-		db.group.awaited()
+		db.group.joined()
 		db.group.lead <- nil
 		db.mu.Unlock()
 		f.Fail(simfile.Fault{Kind: simfile.Write})

@@ -37,22 +37,32 @@ type group struct {
 	grows   bool   // a transaction in it did not only delete
 	freed   []freedRun
 	allocs  []run
-	lead    chan *flush   // gets a flush that one of the members is to finish; nil: to make, too; see awaited
+	lead    chan *flush   // gets a flush that one of the members is to finish; nil: to make, too. Closed like done; see joined
 	done    chan struct{} // closed when the group is durable or has failed; see awaited
-	err     error         // set before done is closed
+	err     error         // set before they are closed
 }
 
-// awaited makes the channels, which a group that nobody waits for does without. It is called with
-// mu.
+// joined makes the channel that members wait for, which a group without any does without. It is called
+// with mu.
+func (g *group) joined() {
+	if g.lead == nil {
+		g.lead = make(chan *flush, 1)
+	}
+}
+
+// awaited makes the channel that others wait for. It is called with mu.
 func (g *group) awaited() {
 	if g.done == nil {
-		g.lead, g.done = make(chan *flush, 1), make(chan struct{})
+		g.done = make(chan struct{})
 	}
 }
 
 // end lets the members go. It is called with mu.
 func (g *group) end(err error) {
 	g.err = err
+	if g.lead != nil {
+		close(g.lead)
+	}
 	if g.done != nil {
 		close(g.done)
 	}
@@ -249,7 +259,7 @@ func (db *DB) drop(tx *Tx) {
 func (db *DB) commitDeferred() error {
 	g := db.group
 	err := db.seal(false)
-	if g.done == nil && g != db.group {
+	if g.lead == nil && g.done == nil && g != db.group {
 		db.spare(g)
 	}
 	if err == nil {
@@ -277,7 +287,7 @@ func (db *DB) commitDurable(g *group) error {
 		db.finishFlush(f)
 		return g.err
 	}
-	g.awaited()
+	g.joined()
 	if db.sealsAhead() {
 		if err := db.seal(true); err != nil {
 			g.end(err)
@@ -287,16 +297,13 @@ func (db *DB) commitDurable(g *group) error {
 	}
 	db.mu.Unlock()
 	db.order.unlock()
-	select {
-	case <-g.done:
-	case f := <-g.lead:
+	for f := range g.lead {
 		if f == nil {
 			db.mu.Lock()
 			f = db.startFlush()
 			db.mu.Unlock()
 		}
-		db.finishFlush(f)
-		<-g.done // it was among those flushed
+		db.finishFlush(f) // g is among those flushed
 	}
 	return g.err
 }

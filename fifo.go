@@ -6,8 +6,10 @@ import "sync"
 type fifo struct {
 	mu     sync.Mutex
 	held   bool
-	queue  []chan struct{} // closed when it is that waiter's turn
+	turn   chan struct{}   // of the holder, if it had to wait
+	queue  []chan struct{} // each gets a value when it is that waiter's turn
 	served int             // waiters at the front of queue that had their turn
+	spare  []chan struct{} // empty, of waiters that are gone
 }
 
 // lock waits for the caller's turn. It returns false when cancel was closed first.
@@ -18,14 +20,34 @@ func (l *fifo) lock(cancel <-chan struct{}) bool {
 		l.mu.Unlock()
 		return true
 	}
-	turn := make(chan struct{})
-	l.queue = append(l.queue, turn)
+	turn := l.enqueue()
 	l.mu.Unlock()
+	if cancel == nil { // a select takes longer
+		<-turn
+		return true
+	}
 	select {
 	case <-turn:
 		return true
 	case <-cancel:
 		return l.leave(turn)
+	}
+}
+
+func (l *fifo) enqueue() (turn chan struct{}) {
+	if k := len(l.spare) - 1; k >= 0 {
+		turn, l.spare = l.spare[k], l.spare[:k]
+	} else {
+		turn = make(chan struct{}, 1)
+	}
+	l.queue = append(l.queue, turn)
+	return turn
+}
+
+func (l *fifo) recycle(turn chan struct{}) {
+	const most = 256
+	if len(l.spare) < most {
+		l.spare = append(l.spare, turn)
 	}
 }
 
@@ -36,11 +58,13 @@ func (l *fifo) leave(turn chan struct{}) bool {
 	for i := l.served; i < len(l.queue); i++ {
 		if l.queue[i] == turn {
 			l.queue = append(l.queue[:i], l.queue[i+1:]...)
+			l.recycle(turn)
 			l.mu.Unlock()
 			return false
 		}
 	}
 	l.mu.Unlock()
+	<-turn
 	l.unlock()
 	return false
 }
@@ -55,11 +79,16 @@ func (l *fifo) waited() bool {
 func (l *fifo) unlock() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.turn != nil {
+		l.recycle(l.turn)
+		l.turn = nil
+	}
 	if l.served == len(l.queue) {
 		l.held, l.queue, l.served = false, l.queue[:0], 0
 		return
 	}
-	close(l.queue[l.served])
+	l.turn = l.queue[l.served]
+	l.turn <- struct{}{}
 	l.queue[l.served] = nil
 	l.served++
 	if l.served > 64 && l.served > len(l.queue)/2 {
