@@ -658,6 +658,7 @@ type sealer struct {
 	root  ref
 	order []sealedPage      // dirty pages, children before parents
 	at    []uint32          // where in them dirty refs stand
+	some  bool              // they are so few that others may be moved
 	small bool              // so few pages that branches just above leaves live long, too
 	keeps bool              // the pages stay in memory
 	even  bool              // all pages are placed alike, by leaf
@@ -673,9 +674,11 @@ type sealer struct {
 	out   []pageWrite
 	uses  []useChange // to be undone if the group fails
 
-	moves      []move // pages that only change their place
-	branches   []page // scratch space for choosing them, as is candidates
+	moves      []move   // pages that only change their place
+	children   []uint32 // the pages that changed branches refer to
+	branches   []int    // scratch space for choosing them, as are candidates and spare
 	candidates []candidate
+	spare      []uint64
 }
 
 // A sealedPage is a dirty page that is being sealed.
@@ -683,6 +686,7 @@ type sealedPage struct {
 	pgno     uint32
 	root     bool // of a bucket
 	from, to int  // in sealer.at: its dirty refs
+	refs     int  // where in sealer.children its refs begin; sealer.some
 }
 
 // newSealer begins a seal. It uses the memory of the last one's lists.
@@ -691,7 +695,7 @@ func newSealer(db *DB, g *group) *sealer {
 	*s = sealer{
 		db: db, group: g, root: db.root, mark: db.delta.mark(),
 		order: s.order[:0], at: s.at[:0], runs: s.runs[:0], old: s.old[:0], out: s.out[:0], uses: s.uses[:0],
-		moves: s.moves[:0], branches: s.branches, candidates: s.candidates,
+		moves: s.moves[:0], children: s.children[:0], branches: s.branches, candidates: s.candidates, spare: s.spare,
 	}
 	if g.last == 0 {
 		s.root = db.head.root
@@ -723,13 +727,13 @@ func (s *sealer) end() {
 	const most = 16384
 	clear(s.out)
 	clear(s.moves)
-	if max(cap(s.out), cap(s.order), cap(s.uses), cap(s.candidates), cap(s.at)) > most {
+	if max(cap(s.out), cap(s.order), cap(s.uses), cap(s.at), len(s.children)/16) > most {
 		*s = sealer{}
 		return
 	}
 	*s = sealer{
 		order: s.order, at: s.at, runs: s.runs, old: s.old, out: s.out, uses: s.uses,
-		moves: s.moves, branches: s.branches, candidates: s.candidates,
+		moves: s.moves, children: s.children, branches: s.branches, candidates: s.candidates, spare: s.spare,
 	}
 }
 
@@ -742,6 +746,7 @@ func (s *sealer) page(pgno uint32) *dirtyPage {
 }
 
 func (s *sealer) run(withLog bool) error {
+	s.some = withLog
 	s.collect(s.root, true)
 	if s.keeps = !withLog && s.db.keeps(len(s.order)); s.keeps {
 		if err := s.db.roomToKeep(len(s.order)); err != nil {
@@ -777,13 +782,22 @@ func (s *sealer) collect(r ref, root bool) {
 		s.order = append(s.order, sealedPage{pgno: r.pgno, root: root})
 		return
 	}
-	from := len(s.at)
-	s.at = appendDirtyRefs(s.at, d)
-	to := len(s.at)
-	for i := from; i < to; i++ {
+	p := sealedPage{pgno: r.pgno, root: root, from: len(s.at), refs: len(s.children)}
+	if s.some = s.some && len(s.order) < fewPages; s.some && !d.leaf {
+		s.children = d.buf.appendRefPgnos(s.children)
+		for i, pgno := range s.children[p.refs:] {
+			if pgno&dirtyBit != 0 {
+				s.at = append(s.at, uint32(d.buf.cellOff(i)))
+			}
+		}
+	} else {
+		s.at = appendDirtyRefs(s.at, d)
+	}
+	p.to = len(s.at)
+	for i := p.from; i < p.to; i++ {
 		s.collect(getRef(d.buf[s.at[i]:]), d.leaf)
 	}
-	s.order = append(s.order, sealedPage{r.pgno, root, from, to})
+	s.order = append(s.order, p)
 }
 
 // appendDirtyRefs appends the offsets of the dirty refs in a page.

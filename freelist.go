@@ -150,7 +150,8 @@ type allocator struct {
 	turn     int                     // the end of a run of it that was used last for a small group
 	emptying run                     // a part of it that was not free when it became one
 	noted    uint32                  // bound of the sweep to which free.longestNear applies
-	spans    []run                   // scratch space
+	spans    []run                   // scratch space, as is bits
+	bits     []uint64
 	list     []pendingRun
 	retained func(run) // is told of pages that wait
 	released func(run) // and of those that need not, or no longer
@@ -424,13 +425,22 @@ func (a *allocator) nurserySize() uint32 {
 	return n
 }
 
-// nurserySpan is from the first page of the nursery to its last, with what lies between.
-func (a *allocator) nurserySpan() run {
-	k := len(a.nursery)
-	if k == 0 {
-		return run{}
+// nurseryBits returns the pages of the nursery as bits, from that of a first page on. The last word is
+// zero, so that it can be read for pages elsewhere. The slice is good until the next call.
+func (a *allocator) nurseryBits() (set []uint64, first uint32) {
+	words := 0
+	if k := len(a.nursery); k > 0 {
+		first = a.nursery[0].start &^ 63
+		words = int((a.nursery[k-1].end() - first + 63) / 64)
 	}
-	return run{a.nursery[0].start, a.nursery[k-1].end() - a.nursery[0].start}
+	a.bits = append(a.bits[:0], make([]uint64, words+1)...)
+	for _, r := range a.nursery {
+		r.eachWord(func(i int, mask uint64) bool {
+			a.bits[i-int(first/64)] |= mask
+			return true
+		})
+	}
+	return a.bits, first
 }
 
 // emptiest returns those n adjacent pages, near the sweep and outside the nursery, of which most are
@@ -616,6 +626,9 @@ func joinRuns(rs []run) []run {
 type delta struct {
 	freed, allocated []run
 	tidied           int // runs that were left when it was tidied last
+
+	edges, spare []uint64 // scratch space of net, as is out
+	out          [2][]run
 }
 
 func (d *delta) free(r run)  { d.freed = append(d.freed, r) }
@@ -640,23 +653,25 @@ func (d *delta) grown() bool {
 
 // tidy reduces a delta to its net change.
 func (d *delta) tidy() {
-	d.freed, d.allocated = d.net()
+	freed, allocated := d.net()
+	d.freed, d.allocated = append(d.freed[:0], freed...), append(d.allocated[:0], allocated...)
 	d.tidied = len(d.freed) + len(d.allocated)
 }
 
-// net returns the net change: runs that became free, and runs that are so no longer.
+// net returns the net change: runs that became free, and runs that are so no longer. The slices are good
+// until the next call.
 func (d *delta) net() (freed, allocated []run) {
 	// An edge is a page number, and whether the runs become more or fewer there: as one number it
 	// sorts fast.
-	edges := make([]uint64, 0, 2*(len(d.freed)+len(d.allocated)))
-	add := func(more, fewer uint32) { edges = append(edges, uint64(more)<<1|1, uint64(fewer)<<1) }
+	edges := d.edges[:0]
 	for _, r := range d.freed {
-		add(r.start, r.end())
+		edges = append(edges, uint64(r.start)<<1|1, uint64(r.end())<<1)
 	}
 	for _, r := range d.allocated {
-		add(r.end(), r.start)
+		edges = append(edges, uint64(r.end())<<1|1, uint64(r.start)<<1)
 	}
-	sortEdges(edges)
+	edges, d.spare = sortNumbers(edges, d.spare, 0)
+	freed, allocated = d.out[0][:0], d.out[1][:0]
 	sum, from := 0, uint32(0)
 	for i := 0; i < len(edges); {
 		at, was := uint32(edges[i]>>1), sum
@@ -674,34 +689,50 @@ func (d *delta) net() (freed, allocated []run) {
 		}
 		from = at
 	}
+	d.edges, d.out = edges, [2][]run{freed, allocated}
+	const most = 1 << 14 // longer lists are left to the garbage collector
+	if cap(edges) > most {
+		d.edges, d.spare, d.out = nil, nil, [2][]run{}
+	}
 	return freed, allocated
 }
 
-// sortEdges sorts numbers of at most 33 bits: many by their digits, which takes a sixth of the time.
-func sortEdges(edges []uint64) {
-	const digit, digits, many = 11, 3, 1 << 12
-	if len(edges) < many {
-		slices.Sort(edges)
-		return
+// sortNumbers sorts numbers by their bits from bit low on, by digits: those of a group in half of the time
+// that comparing them takes, millions in a sixth. Numbers that are alike there must be in order already. It uses
+// spare, of any length, and returns what is spare then.
+func sortNumbers(ns, spare []uint64, low int) (sorted, unused []uint64) {
+	const few, some = 64, 1 << 12
+	if len(ns) < few {
+		slices.Sort(ns)
+		return ns, spare
 	}
-	from, to := edges, make([]uint64, len(edges))
-	for shift := 0; shift < digit*digits; shift += digit {
-		var next [1 << digit]int
-		for _, e := range from {
-			next[e>>shift&(1<<digit-1)]++
+	differ := uint64(0)
+	for _, n := range ns {
+		differ |= n ^ ns[0]
+	}
+	digit := 8
+	if len(ns) > some {
+		digit = 11
+	}
+	spare = slices.Grow(spare[:0], len(ns))[:len(ns)]
+	for ; differ>>low != 0; low += digit {
+		var counts [1 << 11]uint32
+		next, mask := counts[:1<<digit], uint64(1)<<digit-1
+		for _, n := range ns {
+			next[n>>low&mask]++
 		}
-		at := 0
+		at := uint32(0)
 		for d, n := range next {
 			next[d], at = at, at+n
 		}
-		for _, e := range from {
-			d := e >> shift & (1<<digit - 1)
-			to[next[d]] = e
+		for _, n := range ns {
+			d := n >> low & mask
+			spare[next[d]] = n
 			next[d]++
 		}
-		from, to = to, from
+		ns, spare = spare, ns
 	}
-	copy(edges, from)
+	return ns, spare
 }
 
 // The free log is a chain of pages, newest first: each begins with a ref to the one before

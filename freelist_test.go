@@ -1,6 +1,7 @@
 package folio
 
 import (
+	"cmp"
 	"bytes"
 	"math/rand/v2"
 	"slices"
@@ -561,17 +562,24 @@ func TestDeltaIsTidiedSeldom(t *testing.T) {
 	}
 }
 
-func TestSortEdges(t *testing.T) {
+func TestSortNumbers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	for _, n := range []int{0, 1, 4095, 4096, 100_000} {
-		edges := make([]uint64, n)
-		for i := range edges {
-			edges[i] = rng.Uint64() >> (31 + rng.IntN(33))
-		}
-		want := slices.Clone(edges)
-		slices.Sort(want)
-		if sortEdges(edges); !slices.Equal(edges, want) {
-			t.Errorf("%d edges are not in order", n)
+	var spare []uint64
+	for _, n := range []int{0, 1, 63, 64, 100, 4096, 4097, 100_000} {
+		for _, low := range []int{0, 20, 33} {
+			for wide := low; wide <= 64; wide += 11 { // bits
+				ns := make([]uint64, n)
+				for i := range ns {
+					high := rng.Uint64() >> (64 - wide) >> low << low
+					ns[i] = high | uint64(i)&(1<<low-1)
+				}
+				want := slices.Clone(ns)
+				slices.SortStableFunc(want, func(a, b uint64) int { return cmp.Compare(a>>low, b>>low) })
+				got := ns
+				if got, spare = sortNumbers(ns, spare, low); !slices.Equal(got, want) {
+					t.Errorf("%d numbers of %d bits are not in the order of their bits from %d on", n, wide, low)
+				}
+			}
 		}
 	}
 }

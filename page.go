@@ -479,6 +479,14 @@ func (p page) refPgno(i int) uint32 {
 	return le.Uint32(p[off : off+4])
 }
 
+// appendRefPgnos appends the pages that a branch refers to.
+func (p page) appendRefPgnos(pgnos []uint32) []uint32 {
+	for i := range p.count() {
+		pgnos = append(pgnos, p.refPgno(i))
+	}
+	return pgnos
+}
+
 // addCount adds d to the count of the ref in slot i.
 func (p page) addCount(i int, d int64) {
 	b := p[p.cellOff(i)+10:]

@@ -1,8 +1,6 @@
 package folio
 
 import (
-	"slices"
-
 	"github.com/foliokv/folio/mmapfile"
 )
 
@@ -32,16 +30,19 @@ type move struct {
 }
 
 // A candidate is a page that may be moved, as one number, so that sorting many is cheap: the distance
-// from the sweep in the high 31 bits, then the branch that refers to it, then its slot there.
-type candidate uint64
+// from the sweep in the high 31 bits, then the branch that refers to it, as its place in sealer.order,
+// then its slot there.
+type candidate = uint64
 
 const (
 	candidateSlot   = 11 // bits: a branch of the largest page has fewer than 2,048 slots
 	candidateBranch = 22 // far more than fewPages
 )
 
-func (c candidate) slot() int   { return int(c & (1<<candidateSlot - 1)) }
-func (c candidate) branch() int { return int(c >> candidateSlot & (1<<candidateBranch - 1)) }
+// inBranch returns which branch refers to the page, and in which slot.
+func inBranch(c candidate) (branch, slot int) {
+	return int(c >> candidateSlot & (1<<candidateBranch - 1)), int(c & (1<<candidateSlot - 1))
+}
 
 // relocate chooses the pages to move, and reads them, for a group that changes n pages without refs
 // to others.
@@ -52,21 +53,22 @@ func (s *sealer) relocate(n uint32) {
 	}
 	refs := 0
 	branches := s.branches[:0]
-	for _, p := range s.order {
+	for i, p := range s.order {
 		if d := db.dirty.at(p.pgno); s.image[p.pgno&^dirtyBit] == nil && !d.leaf {
-			branches = append(branches, d.buf)
+			branches = append(branches, i)
 			refs += d.buf.count()
 		}
 	}
 	w := a.comesSoon(n, refs)
 	cs := s.candidates[:0]
-	for i, p := range branches {
-		cs = w.appendCandidates(cs, p, i)
+	for _, i := range branches {
+		p := db.dirty.at(s.order[i].pgno).buf
+		cs = w.appendCandidates(cs, s.children[s.order[i].refs:][:p.count()], p.level() == 1, i)
 	}
-	slices.Sort(cs)
-	s.moves = s.movable(branches, cs, int(n+n/2))
-	clear(branches)
-	s.branches, s.candidates = branches, cs
+	s.branches = branches
+	cs, s.spare = sortNumbers(cs, s.spare, candidateBranch+candidateSlot)
+	s.moves = s.movable(cs, int(n+n/2))
+	s.candidates = cs
 	s.readMoves()
 	for _, m := range s.moves {
 		s.group.freed = append(s.group.freed, freedRun{run{m.from.pgno, 1}, m.from.birth})
@@ -78,17 +80,16 @@ type window struct {
 	a         *allocator
 	bound     uint32 // of the sweep
 	near, far uint32 // distances from the sweep
-	nursery   run    // from its first page to its last, with what lies between
+	nursery   []uint64
+	first     uint32 // page of the first bit of nursery
 }
 
-// appendCandidates adds the pages that branch p refers to and that should be moved: first leaves
-// in the nursery, then what the sweep comes to soon, the nearest first, then what lies behind its
-// bound.
-func (w *window) appendCandidates(cs []candidate, p page, branch int) []candidate {
-	leaves := p.level() == 1
+// appendCandidates adds those of a branch's children that should be moved: first leaves in the nursery,
+// then what the sweep comes to soon, the nearest first, then what lies behind its bound.
+func (w *window) appendCandidates(cs []candidate, children []uint32, leaves bool, branch int) []candidate {
 	sweep, bound, near, width := w.a.sweep, w.bound, w.near, w.far-w.near
-	for i := range p.count() { // thousands with a group, in a form that leaves the processor little to guess
-		pgno := p.refPgno(i)
+	last := uint32(len(w.nursery) - 1)
+	for i, pgno := range children { // thousands with a group, in a form that leaves the processor little to guess
 		d := pgno - sweep // the sweep's distance from it
 		if pgno < sweep {
 			d += bound
@@ -96,12 +97,13 @@ func (w *window) appendCandidates(cs []candidate, p page, branch int) []candidat
 		if pgno >= bound {
 			d = near + width
 		}
-		if d-near > width && pgno-w.nursery.start >= w.nursery.n {
+		inside := w.nursery[min((pgno-w.first)/64, last)]>>(pgno%64)&1 != 0
+		if d-near > width && !inside {
 			continue // as most are
 		}
-		if inside := w.a.inside(run{pgno, 1}); inside && leaves {
+		if inside && leaves {
 			d = 0
-		} else if inside || d-near > width || pgno&dirtyBit != 0 {
+		} else if inside || pgno&dirtyBit != 0 {
 			continue
 		}
 		cs = append(cs, candidate(d)<<(candidateBranch+candidateSlot)|candidate(branch)<<candidateSlot|candidate(i))
@@ -110,14 +112,15 @@ func (w *window) appendCandidates(cs []candidate, p page, branch int) []candidat
 }
 
 // movable returns the first of the candidates that may be moved, with buffers.
-func (s *sealer) movable(branches []page, cs []candidate, most int) []move {
+func (s *sealer) movable(cs []candidate, most int) []move {
 	var moving pageSet
 	out := s.moves[:0]
 	for _, c := range cs {
 		if len(out) == most {
 			break
 		}
-		m := move{parent: branches[c.branch()], slot: c.slot()}
+		branch, slot := inBranch(c)
+		m := move{parent: s.db.dirty.at(s.order[branch].pgno).buf, slot: slot}
 		m.from = m.parent.ref(m.slot)
 		at := run{m.from.pgno, 1}
 		if s.db.kept.all.holds(at) {
@@ -210,7 +213,9 @@ func (a *allocator) comesSoon(n uint32, refs int) window {
 	pace := max(a.pace, float64(n))
 	near := uint32(min(3*pace, float64(bound/3)))
 	width := 4 * pace * float64(a.used()) / float64(refs+1)
-	return window{a, bound, near, near + uint32(min(width, float64(bound/2))), a.nurserySpan()}
+	w := window{a: a, bound: bound, near: near, far: near + uint32(min(width, float64(bound/2)))}
+	w.nursery, w.first = a.nurseryBits()
+	return w
 }
 
 // keepPace notes how far the sweep has gone since it was at a place, with one group.

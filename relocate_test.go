@@ -214,23 +214,20 @@ func TestCandidates(t *testing.T) {
 		for at := uint32(rng.Intn(100)); at < hwm-60 && len(a.nursery) < rng.Intn(4); at += uint32(60 + rng.Intn(100)) {
 			a.nursery = append(a.nursery, run{at, uint32(1 + rng.Intn(40))})
 		}
-		w := window{a: a, bound: bound, near: uint32(rng.Intn(50)), nursery: a.nurserySpan()}
+		w := window{a: a, bound: bound, near: uint32(rng.Intn(50))}
+		w.nursery, w.first = a.nurseryBits()
 		w.far = w.near + uint32(rng.Intn(100))
 		level := 1 + rng.Intn(2)
-		p, cells := make(page, 4096), []cell(nil)
-		for i := range count {
-			b := make([]byte, refSize, refSize+2)
+		var children []uint32
+		for range count {
 			pgno := uint32(rng.Intn(hwm))
 			if rng.Intn(5) == 0 {
 				pgno |= dirtyBit
 			}
-			le.PutUint32(b, pgno)
-			cells = append(cells, cell{key: []byte{'k', byte(i)}, klen: 2, body: append(b, 'k', byte(i))})
+			children = append(children, pgno)
 		}
-		p.fill(level, cells)
 		var want []candidate
-		for i := range count {
-			pgno := p.refPgno(i)
+		for i, pgno := range children {
 			d := (pgno + bound - a.sweep) % bound
 			switch in := a.inside(run{pgno, 1}); {
 			case pgno&dirtyBit != 0:
@@ -246,7 +243,7 @@ func TestCandidates(t *testing.T) {
 			}
 			want = append(want, candidate(d)<<(candidateBranch+candidateSlot)|7<<candidateSlot|candidate(i))
 		}
-		if got := w.appendCandidates(nil, p, 7); !slices.Equal(got, want) {
+		if got := w.appendCandidates(nil, children, level == 1, 7); !slices.Equal(got, want) {
 			t.Fatalf("seed %d: %x, not %x", s, got, want)
 		}
 	}
