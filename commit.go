@@ -679,6 +679,7 @@ type sealer struct {
 	branches   []int    // scratch space for choosing them, as are candidates and spare
 	candidates []candidate
 	spare      []uint64
+	places     byPlace
 }
 
 // A sealedPage is a dirty page that is being sealed.
@@ -695,7 +696,7 @@ func newSealer(db *DB, g *group) *sealer {
 	*s = sealer{
 		db: db, group: g, root: db.root, mark: db.delta.mark(),
 		order: s.order[:0], at: s.at[:0], runs: s.runs[:0], old: s.old[:0], out: s.out[:0], uses: s.uses[:0],
-		moves: s.moves[:0], children: s.children[:0], branches: s.branches, candidates: s.candidates, spare: s.spare,
+		moves: s.moves[:0], children: s.children[:0], branches: s.branches, candidates: s.candidates, spare: s.spare, places: s.places,
 	}
 	if g.last == 0 {
 		s.root = db.head.root
@@ -733,7 +734,7 @@ func (s *sealer) end() {
 	}
 	*s = sealer{
 		order: s.order, at: s.at, runs: s.runs, old: s.old, out: s.out, uses: s.uses,
-		moves: s.moves, children: s.children, branches: s.branches, candidates: s.candidates, spare: s.spare,
+		moves: s.moves, children: s.children, branches: s.branches, candidates: s.candidates, spare: s.spare, places: s.places,
 	}
 }
 
@@ -1126,7 +1127,7 @@ func (s *sealer) write() error {
 			return db.writePages(pgno, bufs)
 		}
 	}
-	if err := eachRun(s.out, write); err != nil {
+	if err := s.places.eachRun(s.out, write); err != nil {
 		return err
 	}
 	return db.fitFile()

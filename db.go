@@ -86,12 +86,13 @@ type writer struct {
 	closing    bool
 	closed     chan struct{} // closed when Close is done; nil before Close
 
-	sealer sealer // scratch space, as what follows
-	path   []step
-	cells  []cell
-	shared []cell
-	body   []byte
-	refs   []ref
+	inMemory residence
+	sealer   sealer // scratch space, as what follows
+	path     []step
+	cells    []cell
+	shared   []cell
+	body     []byte
+	refs     []ref
 
 	spareScope *scope // of a transaction that has ended
 	spareGroup *group

@@ -112,7 +112,7 @@ func (db *DB) keptIsOld(r run) {
 
 // writeKept writes kept pages to the file. It needs no mutex as long as the pages are needed.
 func (db *DB) writeKept(pages []pageWrite) error {
-	return eachRun(pages, func(pgno uint32, bufs [][]byte) error {
+	return new(byPlace).eachRun(pages, func(pgno uint32, bufs [][]byte) error {
 		if _, err := db.file.WriteVec(bufs, int64(pgno)<<db.shift); err != nil {
 			return fmt.Errorf("writing pages from %d: %w", pgno, err)
 		}
@@ -123,7 +123,7 @@ func (db *DB) writeKept(pages []pageWrite) error {
 // keptWritten lets the file stand for pages that were written to it. Where the mapping does not
 // show what was written they stay in memory.
 func (db *DB) keptWritten(pages []pageWrite) {
-	_ = eachRun(pages, func(pgno uint32, bufs [][]byte) error {
+	_ = new(byPlace).eachRun(pages, func(pgno uint32, bufs [][]byte) error {
 		if err := db.m.m.Refresh(int64(pgno)<<db.shift, int64(len(bufs))<<db.shift); err != nil {
 			db.opts.Logger.Warn("folio: refreshing", "path", db.name, "err", err)
 			return nil
@@ -180,19 +180,30 @@ func (m *mapping) keptIn(pgno, n uint32, needed func(pgno uint32) bool) []pageWr
 	return pages
 }
 
-// eachRun calls fn for each run of adjacent pages, which it brings into order.
-func eachRun(pages []pageWrite, fn func(pgno uint32, bufs [][]byte) error) error {
-	slices.SortFunc(pages, func(a, b pageWrite) int { return int(a.pgno) - int(b.pgno) })
-	bufs := make([][]byte, len(pages))
+// A byPlace is the memory in which pages are brought into order.
+type byPlace struct {
+	order, spare []uint64
+	bufs         [][]byte
+}
+
+// eachRun calls fn for each run of adjacent ones of the pages.
+func (m *byPlace) eachRun(pages []pageWrite, fn func(pgno uint32, bufs [][]byte) error) error {
+	m.order = m.order[:0]
 	for i, w := range pages {
-		bufs[i] = w.buf
+		m.order = append(m.order, uint64(w.pgno)<<32|uint64(i))
 	}
+	m.order, m.spare = sortNumbers(m.order, m.spare, 32)
+	m.bufs = m.bufs[:0]
+	for _, at := range m.order {
+		m.bufs = append(m.bufs, pages[uint32(at)].buf)
+	}
+	defer clear(m.bufs)
 	for i := 0; i < len(pages); {
-		j := i + 1
-		for j < len(pages) && pages[j].pgno == pages[j-1].pgno+1 {
+		j, pgno := i+1, uint32(m.order[i]>>32)
+		for j < len(pages) && uint32(m.order[j]>>32)-pgno == uint32(j-i) {
 			j++
 		}
-		if err := fn(pages[i].pgno, bufs[i:j]); err != nil {
+		if err := fn(pgno, m.bufs[i:j]); err != nil {
 			return err
 		}
 		i = j

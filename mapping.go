@@ -64,6 +64,11 @@ func (m *mapping) page(pgno uint32) page {
 	return page(m.data[off:end:end])
 }
 
+// cached tells whether pages are in memory, so that to read them does not wait for a device.
+func (m *mapping) cached(r run) bool {
+	return m.m.Cached(int64(r.start)<<m.shift, int64(r.n)<<m.shift)
+}
+
 // bytes returns n bytes from the start of page pgno on.
 func (m *mapping) bytes(pgno uint32, n int) []byte {
 	off := int(pgno) << m.shift

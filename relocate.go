@@ -1,6 +1,8 @@
 package folio
 
 import (
+	"time"
+
 	"github.com/foliokv/folio/mmapfile"
 )
 
@@ -139,30 +141,51 @@ func (s *sealer) movable(cs []candidate, most int) []move {
 // readMoves gets the contents of the pages that are to be moved, and leaves out those that are not
 // whole or cannot be had at once.
 func (s *sealer) readMoves() {
-	const window = 256 // pages that are asked for at once whether they are in memory
-	moves, out := s.moves, s.moves[:0]
-	for len(moves) > 0 {
-		first, n := moves[0].from.pgno, 1
-		for n < len(moves) && moves[n].from.pgno-first < window {
-			n++
+	mem, out := &s.db.inMemory, s.moves[:0]
+	mem.begin()
+	for _, m := range s.moves {
+		if mem.has(s.db.m, s.db.alloc.hwm, m.from.pgno) && s.read(m) {
+			out = append(out, m)
+		} else {
+			s.db.dirty.recycle(dirtyPage{buf: m.buf})
 		}
-		all := s.cached(first, moves[n-1].from.pgno)
-		for _, m := range moves[:n] {
-			if (all || s.cached(m.from.pgno, m.from.pgno)) && s.read(m) {
-				out = append(out, m)
-			} else {
-				s.db.dirty.recycle(dirtyPage{buf: m.buf})
-			}
-		}
-		moves = moves[n:]
 	}
 	clear(s.moves[len(out):])
 	s.moves = out
 }
 
-// cached tells whether the pages from first to last are in memory.
-func (s *sealer) cached(first, last uint32) bool {
-	return s.db.m.m.Cached(int64(first)<<s.db.shift, int64(last-first+1)<<s.db.shift)
+// A residence remembers for a while which pages are in memory, for to ask takes a system call. Should the
+// system evict one meanwhile, a group waits for the device.
+type residence struct {
+	asked  time.Time
+	whole  pageSet // blocks of pages that are in memory
+	partly pageSet // blocks of which some are not
+}
+
+// begin forgets what was learned too long ago.
+func (m *residence) begin() {
+	const while = 100 * time.Millisecond
+	if now := time.Now(); now.Sub(m.asked) > while {
+		*m = residence{asked: now}
+	}
+}
+
+// has tells whether a page, one of the first hwm, is in memory.
+func (m *residence) has(in *mapping, hwm, pgno uint32) bool {
+	const pages = 64 // in a block
+	block := run{pgno / pages, 1}
+	if m.whole.holds(block) {
+		return true
+	}
+	if !m.partly.holds(block) {
+		first := pgno &^ (pages - 1)
+		if in.cached(run{first, min(first+pages, hwm) - first}) {
+			m.whole.mark(block)
+			return true
+		}
+		m.partly.mark(block)
+	}
+	return in.cached(run{pgno, 1})
 }
 
 // read gets the contents of a page in memory, and tells whether it is whole. It copies from the mapping,
