@@ -44,12 +44,12 @@ func (tx *Tx) look() {
 
 // fetch sees to it that a verified page is in memory.
 func (tx *Tx) fetch(pgno uint32) {
-	db, off := tx.db, int64(pgno)<<tx.db.shift
+	db := tx.db
 	cold := db.cold.Load() > 0
 	if !cold && (tx.left.Load() <= 0 || tx.left.Add(-1) < 0) {
 		return
 	}
-	if tx.m.m.Cached(off, int64(db.pageSize)) {
+	if tx.m.cached(pgno, 1) {
 		if cold {
 			db.cold.Add(-1)
 		}
@@ -61,7 +61,7 @@ func (tx *Tx) fetch(pgno uint32) {
 		return // who reads it will find out
 	}
 	// Not every system tells what is in memory.
-	if cold || tx.m.m.Cached(off, int64(db.pageSize)) {
+	if cold || tx.m.cached(pgno, 1) {
 		db.cold.Store(coldEnd)
 	}
 }

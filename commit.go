@@ -74,14 +74,19 @@ func (db *DB) newGroup() *group {
 	if db.spareGroup = nil; g == nil {
 		g = new(group)
 	}
+	g.freed, db.spareFreed = db.spareFreed, nil
 	return g
 }
 
-// spare takes back a group that was sealed and that nobody knows.
-func (db *DB) spare(g *group) {
+// spare takes back the list of a group that was sealed, and the group if nobody knows it.
+func (db *DB) spare(g *group, known bool) {
 	const most = 4096 // longer lists are left to the garbage collector
-	if max(cap(g.freed), cap(g.allocs)) <= most {
-		*g = group{freed: g.freed[:0], allocs: g.allocs[:0]}
+	if cap(g.freed) <= most && g.freed != nil {
+		db.spareFreed = g.freed[:0]
+	}
+	g.freed, g.allocs = nil, nil
+	if !known {
+		*g = group{}
 		db.spareGroup = g
 	}
 }
@@ -259,8 +264,8 @@ func (db *DB) drop(tx *Tx) {
 func (db *DB) commitDeferred() error {
 	g := db.group
 	err := db.seal(false)
-	if g.lead == nil && g.done == nil && g != db.group {
-		db.spare(g)
+	if g != db.group {
+		db.spare(g, g.lead != nil || g.done != nil)
 	}
 	if err == nil {
 		db.publish(db.head)
@@ -289,7 +294,8 @@ func (db *DB) commitDurable(g *group) error {
 	}
 	g.joined()
 	if db.sealsAhead() {
-		if err := db.seal(true); err != nil {
+		err := db.seal(true)
+		if db.spare(g, true); err != nil {
 			g.end(err)
 		} else {
 			db.ahead = append(db.ahead, g)
@@ -330,7 +336,8 @@ func (db *DB) startFlush() *flush {
 		return &flush{err: l.err}
 	}
 	if g := db.group; g.last != 0 || !db.logged {
-		if err := db.seal(true); err == nil {
+		err := db.seal(true)
+		if db.spare(g, true); err == nil {
 			db.ahead = append(db.ahead, g)
 		} else if g.end(err); len(db.ahead) == 0 {
 			return &flush{err: err}
@@ -680,6 +687,7 @@ type sealer struct {
 	candidates []candidate
 	spare      []uint64
 	places     byPlace
+	moving     pageSet // empty but while they are chosen
 }
 
 // A sealedPage is a dirty page that is being sealed.
@@ -696,7 +704,7 @@ func newSealer(db *DB, g *group) *sealer {
 	*s = sealer{
 		db: db, group: g, root: db.root, mark: db.delta.mark(),
 		order: s.order[:0], at: s.at[:0], runs: s.runs[:0], old: s.old[:0], out: s.out[:0], uses: s.uses[:0],
-		moves: s.moves[:0], children: s.children[:0], branches: s.branches, candidates: s.candidates, spare: s.spare, places: s.places,
+		moves: s.moves[:0], children: s.children[:0], branches: s.branches, candidates: s.candidates, spare: s.spare, places: s.places, moving: s.moving,
 	}
 	if g.last == 0 {
 		s.root = db.head.root
@@ -734,7 +742,7 @@ func (s *sealer) end() {
 	}
 	*s = sealer{
 		order: s.order, at: s.at, runs: s.runs, old: s.old, out: s.out, uses: s.uses,
-		moves: s.moves, children: s.children, branches: s.branches, candidates: s.candidates, spare: s.spare, places: s.places,
+		moves: s.moves, children: s.children, branches: s.branches, candidates: s.candidates, spare: s.spare, places: s.places, moving: s.moving,
 	}
 }
 

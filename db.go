@@ -96,7 +96,8 @@ type writer struct {
 
 	spareScope *scope // of a transaction that has ended
 	spareGroup *group
-	states     []uint64 // that the last seal kept
+	spareFreed []freedRun // of a group
+	states     []uint64   // that the last seal kept
 }
 
 // A retiredMapping is read through by snapshots up to last only.

@@ -1,8 +1,8 @@
 package folio
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"strings"

@@ -64,9 +64,9 @@ func (m *mapping) page(pgno uint32) page {
 	return page(m.data[off:end:end])
 }
 
-// cached tells whether pages are in memory, so that to read them does not wait for a device.
-func (m *mapping) cached(r run) bool {
-	return m.m.Cached(int64(r.start)<<m.shift, int64(r.n)<<m.shift)
+// cached tells whether n pages from pgno on are in memory, so that to read them does not wait for a device.
+func (m *mapping) cached(pgno, n uint32) bool {
+	return m.m.Cached(int64(pgno)<<m.shift, int64(n)<<m.shift)
 }
 
 // bytes returns n bytes from the start of page pgno on.

@@ -115,7 +115,6 @@ func (w *window) appendCandidates(cs []candidate, children []uint32, leaves bool
 
 // movable returns the first of the candidates that may be moved, with buffers.
 func (s *sealer) movable(cs []candidate, most int) []move {
-	var moving pageSet
 	out := s.moves[:0]
 	for _, c := range cs {
 		if len(out) == most {
@@ -128,12 +127,15 @@ func (s *sealer) movable(cs []candidate, most int) []move {
 		if s.db.kept.all.holds(at) {
 			continue
 		}
-		if m.from.birth > s.group.last || !s.db.inUse.holds(at) || moving.overlaps(at) {
+		if m.from.birth > s.group.last || !s.db.inUse.holds(at) || s.moving.overlaps(at) {
 			continue // the file is damaged
 		}
-		moving.mark(at)
+		s.moving.mark(at)
 		m.buf = s.db.dirty.newBuffer()
 		out = append(out, m)
+	}
+	for _, m := range out {
+		s.moving.remove(run{m.from.pgno, 1})
 	}
 	return out
 }
@@ -179,13 +181,13 @@ func (m *residence) has(in *mapping, hwm, pgno uint32) bool {
 	}
 	if !m.partly.holds(block) {
 		first := pgno &^ (pages - 1)
-		if in.cached(run{first, min(first+pages, hwm) - first}) {
+		if in.cached(first, min(first+pages, hwm)-first) {
 			m.whole.mark(block)
 			return true
 		}
 		m.partly.mark(block)
 	}
-	return in.cached(run{pgno, 1})
+	return in.cached(pgno, 1)
 }
 
 // read gets the contents of a page in memory, and tells whether it is whole. It copies from the mapping,

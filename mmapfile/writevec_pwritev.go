@@ -15,10 +15,12 @@ const (
 )
 
 func writeVec(f *os.File, bufs [][]byte, off int64) (total int, err error) {
-	batch := make([][]byte, 0, min(len(bufs), maxVecs))
 	bufs, skip := advance(bufs, 0) // skip: bytes of bufs[0] already written
 	for len(bufs) > 0 {
-		batch = nextBatch(batch[:0], bufs, skip)
+		batch := whole(bufs)
+		if skip > 0 || len(batch) == 0 {
+			batch = nextBatch(nil, bufs, skip)
+		}
 		n, err := pwritev(f, batch, off+int64(total))
 		if err != nil {
 			return total, err
@@ -30,6 +32,18 @@ func writeVec(f *os.File, bufs [][]byte, off int64) (total int, err error) {
 		bufs, skip = advance(bufs, skip+n)
 	}
 	return total, nil
+}
+
+// whole returns the first of bufs that one system call takes as they are.
+func whole(bufs [][]byte) [][]byte {
+	size := 0
+	for i, b := range bufs {
+		if i == maxVecs || len(b) > maxVecBytes-size {
+			return bufs[:i]
+		}
+		size += len(b)
+	}
+	return bufs
 }
 
 // nextBatch appends to batch what one system call takes of bufs without the first skip bytes.
