@@ -265,3 +265,58 @@ func TestNothingIsSealedAheadOnceTheLeadIsGiven(t *testing.T) {
 		ok(t, within(t, "Close", background(db.Close)))
 	}
 }
+
+// Where those who are let go and those who wait are uneven parts of many writers, half of all is sealed ahead
+// though others stand in line. These go with the same flush if they are many, else with the next.
+func TestHalfOfTheWritersAreSealedAhead(t *testing.T) {
+	for _, c := range []struct{ behind, flushes int }{{2, 3}, {3, 2}} {
+		f, db, first := openAhead(t) // a large group is one of 4
+		flushes := db.flushes
+		db.mu.Lock()
+		db.flying = 4 // as if the flush under way were for so many
+		db.mu.Unlock()
+		var writers []<-chan error
+		begun, begin := make(chan struct{}), make(chan struct{})
+		for i := range 4 + c.behind {
+			key := fmt.Sprint("writer", i)
+			writers = append(writers, background(func() error {
+				return db.Update(inB(func(b *Bucket) error {
+					if i == 0 {
+						close(begun)
+						<-begin
+					}
+					return b.Put([]byte(key), nil)
+				}))
+			}))
+			if i == 0 {
+				<-begun
+				continue
+			}
+			eventually(t, func() bool { return db.order.length() == i })
+		}
+		close(begin)
+		eventually(t, func() bool { return db.waiting() == c.behind })
+		db.mu.Lock()
+		if len(db.ahead) != 1 || db.ahead[0].members != 4 {
+			t.Errorf("%d groups are sealed ahead", len(db.ahead))
+		}
+		db.mu.Unlock()
+		f.let()
+		ok(t, within(t, "first", first))
+		for i, w := range writers {
+			ok(t, within(t, fmt.Sprint("writer ", i), w))
+			has(t, db, fmt.Sprint("writer", i), true)
+		}
+		if n := db.flushes - flushes; n != c.flushes {
+			t.Errorf("%d behind: %d flushes, not %d", c.behind, n, c.flushes)
+		}
+		sound(t, db)
+		ok(t, db.Close())
+	}
+}
+
+func (l *fifo) length() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) - l.served
+}

@@ -349,6 +349,9 @@ func (db *DB) startFlush() *flush {
 // fewestAhead is how many members a group must have to be sealed ahead.
 const fewestAhead = 4
 
+// many is how many times as many make a large group.
+const many = 4
+
 // sealsAhead tells whether the open group is to be sealed while a flush is under way. That pays if
 // nobody else is likely to join: once as many have as the last flush let go, and nobody stands in
 // line. It must fail no group that the end of the flush would give room to, so there has to be
@@ -356,19 +359,31 @@ const fewestAhead = 4
 // wait for long.
 func (db *DB) sealsAhead() bool {
 	const most = 4 << 20 // bytes
-	complete := db.expected <= 0 && db.group.members >= db.fewestAhead && !db.order.waited()
-	if !complete || db.handed || len(db.ahead) > 0 || db.latched.Load() != nil {
+	n := db.group.members
+	complete := db.expected <= 0 && n >= db.fewestAhead && !db.order.waited()
+	half := n >= many*db.fewestAhead && n >= db.flying+max(db.expected, 0)
+	if !complete && !half || db.handed || len(db.ahead) > 0 || db.latched.Load() != nil {
 		return false
 	}
-	n := db.dirty.live
+	pages := db.dirty.live
 	_, room := db.there()
-	return int64(n)<<db.shift <= most && room > 4*uint64(n)+db.reserve() && !db.log.outgrown(db.pageSize)
+	return int64(pages)<<db.shift <= most && room > 4*uint64(pages)+db.reserve() && !db.log.outgrown(db.pageSize)
+}
+
+// takesAlong tells whether those who joined after a group was sealed ahead are to be sealed
+// for its flush, which has to wait for that. Where they are few beside a large group they go with the next one.
+func (db *DB) takesAlong() bool {
+	n, ahead := db.group.members, db.ahead[0].members
+	return n > 0 && (ahead < many*db.fewestAhead || n > ahead/2)
 }
 
 // flushOfAhead returns a flush of all that is sealed.
 func (db *DB) flushOfAhead() *flush {
 	f := &flush{groups: db.ahead, slot: 1 - db.slot}
-	db.ahead = nil
+	db.ahead, db.flying = nil, 0
+	for _, g := range f.groups {
+		db.flying += g.members
+	}
 	f.err = db.take(f)
 	return f
 }
@@ -429,7 +444,7 @@ func (db *DB) finishFlush(f *flush) {
 		g.end(f.err)
 	}
 	switch {
-	case len(db.ahead) > 0 && db.group.members == 0: // nothing is left to seal
+	case len(db.ahead) > 0 && !db.takesAlong():
 		g := db.ahead[0]
 		g.lead <- db.flushOfAhead()
 	case len(db.ahead) > 0:

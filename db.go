@@ -65,6 +65,7 @@ type writer struct {
 	logged      bool     // the free log says what is free in the newest sealed state
 	handed      bool     // a member was told to start a flush, and has not yet
 	expected    int      // members that the last flush let go, less those that joined since
+	flying      int      // members of the groups that the flush under way is for
 	fewestAhead int      // members from which on a group is sealed ahead
 	active      *Tx
 	next        uint64 // id of the next write transaction
