@@ -367,7 +367,7 @@ func (db *DB) sealsAhead() bool {
 	}
 	pages := db.dirty.live
 	_, room := db.there()
-	return int64(pages)<<db.shift <= most && room > 4*uint64(pages)+db.reserve() && !db.log.outgrown(db.pageSize)
+	return int64(pages)<<db.shift <= most && room > 4*uint64(pages)+db.reserve() && !db.snapshotDue()
 }
 
 // takesAlong tells whether those who joined after a group was sealed ahead are to be sealed
@@ -872,11 +872,10 @@ func (s *sealer) allocate(withLog bool) error {
 	if small && s.allocateSmall() {
 		return nil
 	}
+	s.small = small && !s.db.roomForBranches(n)
 	leaves, others := s.count()
 	s.relocate(leaves)
-	if s.small = small; small {
-		leaves, others = s.count()
-	} else {
+	if !small {
 		defer s.db.alloc.keepPace(s.db.alloc.sweep)
 	}
 	if err := s.allocateFor(others, shortLived, &s.other); err != nil {
@@ -1044,7 +1043,7 @@ func (s *sealer) writeLog() error {
 	own := []run{{first.next(), 1}}
 	changes := len(db.delta.freed) + len(db.delta.allocated)
 	changes += 2 + changes/64 // for the pages of the log itself
-	snapshot := db.log.outgrown(db.pageSize)
+	snapshot := db.snapshotDue()
 	replace := !snapshot && db.log.fitsTail(db.pageSize, changes)
 	space := logSpace(db.pageSize, changes)
 	switch {
@@ -1072,6 +1071,11 @@ func (s *sealer) writeLog() error {
 		s.runs = append(s.runs, more...)
 	}
 	return s.encodeLog(snapshot, replace, own)
+}
+
+// snapshotDue tells whether the next free log is to be a fresh snapshot.
+func (db *DB) snapshotDue() bool {
+	return db.log.outgrown(db.pageSize) || db.log.obstructs(db.alloc)
 }
 
 func (s *sealer) encodeLog(snapshot, replace bool, own []run) error {

@@ -369,10 +369,13 @@ func (a *allocator) gather(n uint32, keep uint64) ([]run, error) {
 // fromNursery allocates up to n pages of the nursery, together if it can.
 func (a *allocator) fromNursery(n uint32) []run {
 	spans := a.inNursery()
-	if r, ok := a.free.fitting(spans, n, nil); ok {
-		a.free.remove(r)
-		a.nurse = r.end()
-		return []run{r}
+	for _, span := range spans {
+		if r, ok := a.free.nextOf(n, span.start, span.end()); ok {
+			r.n = n
+			a.free.remove(r)
+			a.nurse = r.end()
+			return []run{r}
+		}
 	}
 	got := a.free.gather(spans, n)
 	if len(got) > 0 {
@@ -897,6 +900,16 @@ func (l *freeLog) fitsTail(pageSize, runs int) bool {
 // it did.
 func (l *freeLog) outgrown(pageSize int) bool {
 	return len(l.chain) == 0 || l.records-l.snapshot > max(l.snapshot, 4*pageSize) || len(l.chain) > 64 && l.records < len(l.chain)*pageSize/4
+}
+
+// obstructs tells whether pages of the log keep a sparse file from being cut, and it has grown by
+// a quarter since the last snapshot: then the next one is due before it is outgrown.
+func (l *freeLog) obstructs(a *allocator) bool {
+	if !a.sparse() || l.records-l.snapshot <= l.snapshot/4 {
+		return false
+	}
+	bound := a.bound()
+	return slices.ContainsFunc(l.chain, func(r ref) bool { return r.pgno >= bound })
 }
 
 // A logVisitor takes the records of a page of the free log in order.

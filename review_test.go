@@ -721,7 +721,7 @@ func TestLargeValueInTheNursery(t *testing.T) {
 		n -= 50
 		ok(t, db.Update(inB(func(b *Bucket) error { // every fourth page, and a run of them
 			for i := range n {
-				if i%4 == 0 || n/2 < i && i < n/2+large+10 {
+				if i%4 == 0 || n/2 < i && i < n/2+2*large+100 {
 					if err := b.Delete(fmt.Appendf(nil, "%05d", i)); err != nil {
 						return err
 					}

@@ -121,7 +121,7 @@ func (db *DB) allocateTogether(n uint32, keep uint64) (run, bool) {
 // the file may grow for that: what leaves take of the nursery must be made good.
 func (db *DB) allocateSmall(leaves, others uint32) (l, o run, ok bool) {
 	a, keep, n := db.alloc, db.reserve(), leaves+others
-	if a.free.pages < uint64(n)+keep || !a.worthGrowing(nurseryStep) {
+	if a.free.pages < uint64(n)+keep || !a.worthGrowing(nurseryStep+uint32(a.used()/16)) {
 		return run{}, run{}, false
 	}
 	if l, o, ok = a.slide(leaves, others); ok || a.nurserySize()+nurseryStep > a.hwm/8 {
@@ -173,6 +173,19 @@ func (db *DB) enlargeNursery(n, step uint32, keep uint64) {
 	if ok {
 		a.addToNursery(r)
 	}
+}
+
+// roomForBranches tells whether a small group of n pages should place the branches just above its leaves
+// in the nursery: they live longer than the others there.
+func (db *DB) roomForBranches(n uint32) bool {
+	a, keep := db.alloc, db.reserve()
+	if a.free.pages < uint64(n)+keep {
+		return false
+	}
+	if step := a.wantsNursery(n); step > 0 {
+		db.enlargeNursery(n, step, keep)
+	}
+	return a.wantsNursery(n) == 0
 }
 
 // allocateShortLived allocates n pages in the nursery as far as it has them.
