@@ -562,6 +562,26 @@ func TestDeltaIsTidiedSeldom(t *testing.T) {
 	}
 }
 
+// The free log is written anew where its pages keep a file from being cut, but not with every commit.
+func TestLogInTheWayIsDue(t *testing.T) {
+	a := newAllocator(1000, 1000)
+	l := freeLog{chain: []ref{{pgno: 10}, {pgno: 900}}, snapshot: 1000, records: 1251}
+	check := func(what string, want bool) {
+		t.Helper()
+		if got := l.obstructs(a); got != want {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	a.free.add(run{100, 300})
+	check("a file with few holes", false)
+	a.free.add(run{400, 500})
+	check("one that should become shorter", true)
+	l.records = 1250
+	check("soon after a snapshot", false)
+	l.records, l.chain[1].pgno = 1251, a.bound()-1
+	check("a log where data moves to", false)
+}
+
 func TestSortNumbers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	var spare []uint64

@@ -202,6 +202,65 @@ func TestSmallGroupsInHoles(t *testing.T) {
 	})
 }
 
+// A writeFile remembers the writes of pages.
+type writeFile struct {
+	backing.File
+	writes []run
+}
+
+func (f *writeFile) WriteVec(bufs [][]byte, off int64) (int, error) {
+	if &bufs[0][0] != &zeros[0] { // not room ahead
+		f.writes = append(f.writes, run{uint32(off / DefaultPageSize), uint32(len(bufs))})
+	}
+	return f.File.WriteVec(bufs, off)
+}
+
+// In a file that may not grow any more, each lone commit goes on where the one before was: its leaf with the next
+// free page, the rest in the nursery. That is so after the next open, too.
+func TestLoneCommitsGoOn(t *testing.T) {
+	skipShort(t)
+	const n, rounds = 300_000, 500
+	rng := rand.New(rand.NewSource(1))
+	f := &writeFile{File: &memoryFile{}}
+	db, err := openOn(f, (&Options{}).withDefaults(), true)
+	ok(t, err)
+	ok(t, putRandom(db, rng, n, 2*n))
+	for _, again := range []bool{false, true} {
+		if again {
+			image := slices.Clone(f.File.(*memoryFile).buf)
+			ok(t, db.Close())
+			f = &writeFile{File: &memoryFile{buf: image}} // as after a crash
+			db, err = openOn(f, (&Options{}).withDefaults(), true)
+			ok(t, err)
+		}
+		for range 5000 {
+			ok(t, putRandom(db, rng, n, 1))
+		}
+		steps, on := 0, 0 // of leaves; commits whose other pages go on
+		var leaf, rest uint32
+		for range rounds {
+			f.writes = f.writes[:0]
+			ok(t, putRandom(db, rng, n, 1))
+			if len(f.writes) != 2 || f.writes[0].n != 1 {
+				continue // room was made, or a leaf was split
+			}
+			if d := f.writes[0].start - leaf; d < 1000 {
+				steps += int(d)
+			}
+			if d := f.writes[1].start - rest; d < 50 {
+				on++
+			}
+			leaf, rest = f.writes[0].start, f.writes[1].end()
+		}
+		t.Logf("opened again %v: leaves %d pages apart, %d of %d go on in the nursery", again, steps/rounds, on, rounds)
+		if steps/rounds > 60 || on < rounds*8/10 {
+			t.Error("they do not go on")
+		}
+		sound(t, db)
+	}
+	ok(t, db.Close())
+}
+
 // The pages to be moved are those that the rule says, word by word: of the file's pages the leaves in the
 // nursery, at distance 0, and outside it what lies in the window or behind the bound.
 func TestCandidates(t *testing.T) {
