@@ -678,31 +678,48 @@ type sealer struct {
 	db    *DB
 	group *group
 	root  ref
-	order []sealedPage      // dirty pages, children before parents
-	at    []uint32          // where in them dirty refs stand
-	some  bool              // they are so few that others may be moved
-	small bool              // so few pages that branches just above leaves live long, too
-	keeps bool              // the pages stay in memory
-	even  bool              // all pages are placed alike, by leaf
-	refs  []ref             // what they became, by index; pgno 0 for what was not sealed
-	image map[uint32]*undo  // pages as the group had them, which the open transaction changed
-	first map[uint32]*scope // and its scope that changed them first
-	runs  []run             // allocated for the pages and the log
-	leaf  numbering         // gives out those for leaves
-	other numbering         // and those for branches and the log
-	mark  deltaMark         // the delta before
-	log   *freeLog          // the new one
-	old   []freedRun        // pages of the old one that go
+	some  bool             // its pages are so few that others may be moved
+	small bool             // so few that branches just above leaves live long, too, and lie with them
+	keeps bool             // the pages stay in memory
+	even  bool             // all pages are placed alike, by leaf
+	refs  []ref            // what they became, by index; pgno 0 for what was not sealed
+	image map[uint32]*undo // pages as the group had them, which the open transaction changed
+	leaf  numbering        // gives out pages for leaves
+	other numbering        // and for branches and the log
+	mark  deltaMark        // the delta before
+	log   *freeLog         // the new one
+	sealLists
+}
+
+// sealLists are lists of a sealer, whose memory the next one uses again.
+type sealLists struct {
+	order []sealedPage // dirty pages, children before parents
+	at    []uint32     // where in them dirty refs stand
+	runs  []run        // allocated for the pages and the log
+	old   []freedRun   // pages of the old log that go
 	out   []pageWrite
 	uses  []useChange // to be undone if the group fails
+	moves []move      // pages that only change their place
 
-	moves      []move   // pages that only change their place
 	children   []uint32 // the pages that changed branches refer to
-	branches   []int    // scratch space for choosing them, as are candidates and spare
+	branches   []int    // for choosing the moves, as are candidates and moving
 	candidates []candidate
+	moving     pageSet // empty but while they are chosen
 	spare      []uint64
 	places     byPlace
-	moving     pageSet // empty but while they are chosen
+}
+
+// emptied returns the lists without contents.
+func (l sealLists) emptied() sealLists {
+	const most = 16384 // longer ones are left to the garbage collector
+	if max(cap(l.out), cap(l.order), cap(l.uses), cap(l.at), cap(l.children)/64) > most {
+		return sealLists{}
+	}
+	clear(l.out)
+	clear(l.moves)
+	l.order, l.at, l.runs, l.old, l.out, l.uses = l.order[:0], l.at[:0], l.runs[:0], l.old[:0], l.out[:0], l.uses[:0]
+	l.moves, l.children = l.moves[:0], l.children[:0]
+	return l
 }
 
 // A sealedPage is a dirty page that is being sealed.
@@ -713,14 +730,10 @@ type sealedPage struct {
 	refs     int  // where in sealer.children its refs begin; sealer.some
 }
 
-// newSealer begins a seal. It uses the memory of the last one's lists.
+// newSealer begins a seal.
 func newSealer(db *DB, g *group) *sealer {
 	s := &db.sealer
-	*s = sealer{
-		db: db, group: g, root: db.root, mark: db.delta.mark(),
-		order: s.order[:0], at: s.at[:0], runs: s.runs[:0], old: s.old[:0], out: s.out[:0], uses: s.uses[:0],
-		moves: s.moves[:0], children: s.children[:0], branches: s.branches, candidates: s.candidates, spare: s.spare, places: s.places, moving: s.moving,
-	}
+	*s = sealer{db: db, group: g, root: db.root, mark: db.delta.mark(), sealLists: s.sealLists}
 	if g.last == 0 {
 		s.root = db.head.root
 		return s
@@ -734,11 +747,11 @@ func newSealer(db *DB, g *group) *sealer {
 	}
 	db.refs = s.refs
 	if tx := db.active; tx != nil {
-		s.image, s.first = map[uint32]*undo{}, map[uint32]*scope{}
+		s.image = map[uint32]*undo{}
 		for _, sc := range tx.w.scopes {
 			for i := range sc.undo {
 				if u := &sc.undo[i]; s.image[u.index] == nil && u.page.scope == 0 {
-					s.image[u.index], s.first[u.index] = u, sc
+					s.image[u.index] = u
 				}
 			}
 		}
@@ -746,20 +759,8 @@ func newSealer(db *DB, g *group) *sealer {
 	return s
 }
 
-// end lets go of all but some memory for lists.
-func (s *sealer) end() {
-	const most = 16384
-	clear(s.out)
-	clear(s.moves)
-	if max(cap(s.out), cap(s.order), cap(s.uses), cap(s.at), len(s.children)/16) > most {
-		*s = sealer{}
-		return
-	}
-	*s = sealer{
-		order: s.order, at: s.at, runs: s.runs, old: s.old, out: s.out, uses: s.uses,
-		moves: s.moves, children: s.children, branches: s.branches, candidates: s.candidates, spare: s.spare, places: s.places, moving: s.moving,
-	}
-}
+// end lets go of all but the memory of lists.
+func (s *sealer) end() { *s = sealer{sealLists: s.emptied()} }
 
 // page returns a dirty page as the group had it.
 func (s *sealer) page(pgno uint32) *dirtyPage {

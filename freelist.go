@@ -472,15 +472,20 @@ func (a *allocator) nurseryFree() uint32 {
 	return n
 }
 
+// roomy tells whether the nursery will do for allocations of n pages. They want three quarters of it
+// empty: its sweep comes back late then, and finds few pages that have not been replaced. And it is
+// not to be too small for those of it that live longer than others.
+func (a *allocator) roomy(n uint32) bool {
+	return a.nurseryFree() >= max(a.nurserySize()*3/4, 2*n, min(nurseryStep, a.hwm/8)/2)
+}
+
 // wantsNursery returns how many pages to add to the nursery for allocations of n pages, 0 for none.
-// They want three quarters of it empty: its sweep comes back late then, and finds few pages that have
-// not been replaced. And it is not to be too small for those of it that live longer than others.
 func (a *allocator) wantsNursery(n uint32) uint32 {
-	size, least := a.nurserySize(), min(nurseryStep, a.hwm/8)
-	if a.nurseryFree() >= max(size*3/4, 2*n, least/2) {
+	if a.roomy(n) {
 		return 0
 	}
-	step := max(8*n, size/2, least)
+	size := a.nurserySize()
+	step := max(8*n, size/2, min(nurseryStep, a.hwm/8))
 	if size+step > a.hwm/8 || uint64(a.hwm)+uint64(step) > uint64(a.maxPages) {
 		return 0
 	}

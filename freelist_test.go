@@ -603,3 +603,26 @@ func TestSortNumbers(t *testing.T) {
 		}
 	}
 }
+
+// A nursery will do while three quarters of it are free; none will not.
+func TestRoomyNursery(t *testing.T) {
+	a := newAllocator(2000, 2000)
+	check := func(what string, want bool) {
+		t.Helper()
+		if got := a.roomy(6); got != want {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	check("no nursery", false)
+	a.free.add(run{100, 100})
+	a.addToNursery(run{100, 100})
+	check("an empty one", true)
+	a.free.remove(run{110, 25})
+	check("a quarter is in use", true)
+	a.free.remove(run{140, 1})
+	check("more is in use", false)
+	a = newAllocator(2000, 2000)
+	a.free.add(run{100, 11})
+	a.addToNursery(run{100, 11})
+	check("a small one", false)
+}

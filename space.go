@@ -185,7 +185,7 @@ func (db *DB) roomForBranches(n uint32) bool {
 	if step := a.wantsNursery(n); step > 0 {
 		db.enlargeNursery(n, step, keep)
 	}
-	return a.wantsNursery(n) == 0
+	return a.roomy(n)
 }
 
 // allocateShortLived allocates n pages in the nursery as far as it has them.
