@@ -354,7 +354,8 @@ const many = 4
 
 // sealsAhead tells whether the open group is to be sealed while a flush is under way. That pays if
 // nobody else is likely to join: once as many have as the last flush let go, and nobody stands in
-// line. It must fail no group that the end of the flush would give room to, so there has to be
+// line. And it pays for half of many writers, whoever stands in line: one half runs and is sealed while the
+// other is flushed. It must fail no group that the end of the flush would give room to, so there has to be
 // plenty as it is, also for the free log; and the members of the flush that ends meanwhile must not
 // wait for long.
 func (db *DB) sealsAhead() bool {
