@@ -1077,7 +1077,7 @@ func (s *sealer) writeLog() error {
 
 // snapshotDue tells whether the next free log is to be a fresh snapshot.
 func (db *DB) snapshotDue() bool {
-	return db.log.outgrown(db.pageSize) || db.log.obstructs(db.alloc)
+	return db.log.outgrown(db.pageSize) || db.log.obstructs(db.alloc, db.pageSize)
 }
 
 func (s *sealer) encodeLog(snapshot, replace bool, own []run) error {

@@ -908,9 +908,9 @@ func (l *freeLog) outgrown(pageSize int) bool {
 }
 
 // obstructs tells whether pages of the log keep a sparse file from being cut, and it has grown by
-// a quarter since the last snapshot: then the next one is due before it is outgrown.
-func (l *freeLog) obstructs(a *allocator) bool {
-	if !a.sparse() || l.records-l.snapshot <= l.snapshot/4 {
+// a quarter and a page since the last snapshot: then the next one is due before it is outgrown.
+func (l *freeLog) obstructs(a *allocator, pageSize int) bool {
+	if !a.sparse() || l.records-l.snapshot <= max(l.snapshot/4, pageSize) {
 		return false
 	}
 	bound := a.bound()

@@ -565,10 +565,10 @@ func TestDeltaIsTidiedSeldom(t *testing.T) {
 // The free log is written anew where its pages keep a file from being cut, but not with every commit.
 func TestLogInTheWayIsDue(t *testing.T) {
 	a := newAllocator(1000, 1000)
-	l := freeLog{chain: []ref{{pgno: 10}, {pgno: 900}}, snapshot: 1000, records: 1251}
+	l := freeLog{chain: []ref{{pgno: 10}, {pgno: 900}}, snapshot: 40_000, records: 50_001}
 	check := func(what string, want bool) {
 		t.Helper()
-		if got := l.obstructs(a); got != want {
+		if got := l.obstructs(a, 4096); got != want {
 			t.Errorf("%s: %v", what, got)
 		}
 	}
@@ -576,9 +576,13 @@ func TestLogInTheWayIsDue(t *testing.T) {
 	check("a file with few holes", false)
 	a.free.add(run{400, 500})
 	check("one that should become shorter", true)
-	l.records = 1250
+	l.records = 50_000
 	check("soon after a snapshot", false)
-	l.records, l.chain[1].pgno = 1251, a.bound()-1
+	l.snapshot, l.records = 100, 4196
+	check("soon after a short one", false)
+	l.records = 4197
+	check("a page after it", true)
+	l.chain[1].pgno = a.bound() - 1
 	check("a log where data moves to", false)
 }
 
