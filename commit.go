@@ -26,8 +26,9 @@ import (
 // image of the page as the group had it (see sealer and rebase).
 //
 // A group that seems complete while the flush is still under way is sealed ahead, by the member
-// that came last: then the leader has only the meta to write. Who comes later is sealed as a group
-// of its own, and goes with the same flush if it came before the one under way ended.
+// that came last: then the leader has only the meta to write. So is half of many writers. Who comes later
+// is sealed as a group of its own, and goes with the same flush if it came before the one under way
+// ended; a few beside a large group go with the next (see takesAlong).
 
 // A group is the transactions that will be sealed as one.
 type group struct {
