@@ -202,7 +202,7 @@ func TestLatchBeforeAFlush(t *testing.T) {
 			next := db.startFlush()
 			ops = f.Ops()
 			latch()
-			g.lead <- next // whoever has it does not wait for the mutex
+			g.lead <- &next // whoever has it does not wait for the mutex
 		} else {
 			db.handed = true
 			g.lead <- nil

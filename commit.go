@@ -290,7 +290,7 @@ func (db *DB) commitDurable(g *group) error {
 		f := db.startFlush()
 		db.mu.Unlock()
 		db.order.unlock()
-		db.finishFlush(f)
+		db.finishFlush(&f)
 		return g.err
 	}
 	g.joined()
@@ -307,8 +307,10 @@ func (db *DB) commitDurable(g *group) error {
 	for f := range g.lead {
 		if f == nil {
 			db.mu.Lock()
-			f = db.startFlush()
+			made := db.startFlush()
 			db.mu.Unlock()
+			db.finishFlush(&made)
+			continue
 		}
 		db.finishFlush(f) // g is among those flushed
 	}
@@ -331,17 +333,17 @@ type flush struct {
 
 // startFlush seals the open group, writes the free log, and fixes what finishFlush will make
 // durable. It is called with mu.
-func (db *DB) startFlush() *flush {
+func (db *DB) startFlush() flush {
 	db.flushing, db.handed = true, false
 	if l := db.latched.Load(); l != nil {
-		return &flush{err: l.err}
+		return flush{err: l.err}
 	}
 	if g := db.group; g.last != 0 || !db.logged {
 		err := db.seal(true)
 		if db.spare(g, true); err == nil {
 			db.ahead = append(db.ahead, g)
 		} else if g.end(err); len(db.ahead) == 0 {
-			return &flush{err: err}
+			return flush{err: err}
 		}
 	}
 	return db.flushOfAhead()
@@ -380,13 +382,13 @@ func (db *DB) takesAlong() bool {
 }
 
 // flushOfAhead returns a flush of all that is sealed.
-func (db *DB) flushOfAhead() *flush {
-	f := &flush{groups: db.ahead, slot: 1 - db.slot}
+func (db *DB) flushOfAhead() flush {
+	f := flush{groups: db.ahead, slot: 1 - db.slot}
 	db.ahead, db.flying = nil, 0
 	for _, g := range f.groups {
 		db.flying += g.members
 	}
-	f.err = db.take(f)
+	f.err = db.take(&f)
 	return f
 }
 
@@ -448,7 +450,8 @@ func (db *DB) finishFlush(f *flush) {
 	switch {
 	case len(db.ahead) > 0 && !db.takesAlong():
 		g := db.ahead[0]
-		g.lead <- db.flushOfAhead()
+		next := db.flushOfAhead()
+		g.lead <- &next
 	case len(db.ahead) > 0:
 		db.handed = true
 		db.ahead[0].lead <- nil
@@ -689,7 +692,8 @@ type sealer struct {
 	leaf  numbering        // gives out pages for leaves
 	other numbering        // and for branches and the log
 	mark  deltaMark        // the delta before
-	log   *freeLog         // the new one
+	logs  bool             // with log the new one
+	log   freeLog
 	sealLists
 }
 
@@ -1084,11 +1088,11 @@ func (db *DB) snapshotDue() bool {
 func (s *sealer) encodeLog(snapshot, replace bool, own []run) error {
 	db := s.db
 	l := db.log
-	var w *logWriter
+	var w logWriter
 	var pages []page
 	if snapshot {
 		w, pages = encodeLogSnapshot(db.pageSize, db.alloc.hwm, db.alloc.unused(s.unusedOnDisk()))
-		l.chain, l.snapshot, l.records = nil, w.written, 0
+		l.snapshot, l.records = w.written, 0
 	} else {
 		freed, allocated := db.delta.net()
 		w, pages = l.encode(db.pageSize, replace, db.alloc.hwm, freed, allocated)
@@ -1103,16 +1107,14 @@ func (s *sealer) encodeLog(snapshot, replace bool, own []run) error {
 	for len(pages) < n {
 		pages = append(pages, newLogPage(db.pageSize))
 	}
-	prev := l.head
+	prev, rest := l.head, l.chain
 	switch {
 	case snapshot:
-		prev = ref{}
+		prev, rest = ref{}, nil
 	case replace:
-		l.chain = slices.Clone(l.chain[:len(l.chain)-1])
-		prev = getRef(l.tail[headerSize:])
-	default:
-		l.chain = slices.Clone(l.chain)
+		prev, rest = getRef(l.tail[headerSize:]), rest[:len(rest)-1]
 	}
+	l.chain = append(l.spare.chain[:0], rest...)
 	next := numbering{runs: own}
 	birth := max(s.group.last, db.head.txid)
 	for _, p := range pages {
@@ -1121,10 +1123,10 @@ func (s *sealer) encodeLog(snapshot, replace bool, own []run) error {
 		l.chain = append(l.chain, prev)
 		l.tail = p
 	}
-	l.spare = db.log.tail // nobody's once this log has taken that one's place
 	l.head, l.hwm = prev, db.alloc.hwm
 	l.records += w.written
-	s.log = &l
+	l.spare = logSpare{db.log.tail, db.log.chain, pages} // nobody's once this log has taken that one's place
+	s.log, s.logs = l, true
 	return nil
 }
 
@@ -1227,12 +1229,12 @@ func (s *sealer) settle(needed []uint64) {
 	}
 	txid := max(g.last, db.head.txid)
 	db.alloc.retire(g.freed, g.last, needed)
-	if s.log != nil {
+	if s.logs {
 		db.alloc.retire(s.old, txid, needed)
-		db.log = *s.log
+		db.log = s.log
 		db.delta.reset(deltaMark{})
 	}
-	db.logged = s.log != nil
+	db.logged = s.logs
 	if db.delta.grown() {
 		db.delta.tidy()
 	}

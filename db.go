@@ -347,7 +347,7 @@ func (db *DB) flushOrWait(cancel <-chan struct{}) error {
 	if !db.flushing {
 		f := db.startFlush()
 		db.mu.Unlock()
-		db.finishFlush(f)
+		db.finishFlush(&f)
 		return f.err
 	}
 	return db.waitChange(cancel)
@@ -485,8 +485,8 @@ func (db *DB) scheduleFlush() (over bool) {
 		if !db.flushing {
 			f := db.startFlush()
 			go func() {
-				db.finishFlush(f)
-				db.logFlush(f)
+				db.finishFlush(&f)
+				db.logFlush(&f)
 			}()
 			return false
 		}
@@ -540,8 +540,8 @@ func (db *DB) backgroundFlush() {
 	}
 	f := db.startFlush()
 	db.mu.Unlock()
-	db.finishFlush(f)
-	db.logFlush(f)
+	db.finishFlush(&f)
+	db.logFlush(&f)
 }
 
 // sweep closes mappings that no snapshot is read through any more.

@@ -150,7 +150,8 @@ type allocator struct {
 	turn     int                     // the end of a run of it that was used last for a small group
 	emptying run                     // a part of it that was not free when it became one
 	noted    uint32                  // bound of the sweep to which free.longestNear applies
-	spans    []run                   // scratch space, as is bits
+	spans    []run                   // scratch space, as are nursed and bits
+	nursed   []run
 	bits     []uint64
 	list     []pendingRun
 	retained func(run) // is told of pages that wait
@@ -209,19 +210,22 @@ func (a *allocator) appendOutside(spans []run, r run) []run {
 	return spans
 }
 
-// inNursery returns the nursery, from its sweep on and then up to there.
+// inNursery returns the nursery, from its sweep on and then up to there. The slice is good until the next
+// call.
 func (a *allocator) inNursery() []run {
-	var low, high []run
+	spans := a.nursed[:0]
 	for _, r := range a.nursery {
-		if mid := max(r.start, min(a.nurse, r.end())); r.start < mid {
-			low = append(low, run{r.start, mid - r.start})
-			r = run{mid, r.end() - mid}
-		}
-		if r.n > 0 {
-			high = append(high, r)
+		if mid := max(r.start, min(a.nurse, r.end())); mid < r.end() {
+			spans = append(spans, run{mid, r.end() - mid})
 		}
 	}
-	return append(high, low...)
+	for _, r := range a.nursery {
+		if mid := max(r.start, min(a.nurse, r.end())); r.start < mid {
+			spans = append(spans, run{r.start, mid - r.start})
+		}
+	}
+	a.nursed = spans
+	return spans
 }
 
 // contiguous allocates n adjacent pages, and leaves keep pages free if it can grow instead.
@@ -778,11 +782,18 @@ const (
 type freeLog struct {
 	head     ref    // newest page; pgno 0: nothing is free
 	tail     page   // contents of the newest page
-	spare    page   // memory for the next newest page, of an older one; or nil
 	chain    []ref  // all pages, oldest first
 	snapshot int    // bytes of records up to the end of the last full snapshot
 	records  int    // bytes of records in all
 	hwm      uint32 // after the last record
+	spare    logSpare
+}
+
+// A logSpare is memory for the next log, of the one before.
+type logSpare struct {
+	page  page // for the newest page; or nil
+	chain []ref
+	pages []page
 }
 
 // A logWriter spreads records over pages.
@@ -853,10 +864,10 @@ func logSpace(pageSize, runs int) int {
 
 // encode returns the pages that add a delta to the log: the newest page rewritten with it, or
 // new ones to follow it. The delta includes what the log itself frees and allocates.
-func (l *freeLog) encode(pageSize int, replaceTail bool, hwm uint32, freed, allocated []run) (*logWriter, []page) {
-	w := &logWriter{pageSize: pageSize}
-	p := l.spare
-	if l.spare = nil; p == nil {
+func (l *freeLog) encode(pageSize int, replaceTail bool, hwm uint32, freed, allocated []run) (logWriter, []page) {
+	w := logWriter{pageSize: pageSize, done: l.spare.pages[:0]}
+	p := l.spare.page
+	if l.spare.page = nil; p == nil {
 		p = make(page, pageSize)
 	}
 	if replaceTail {
@@ -878,8 +889,8 @@ func (l *freeLog) encode(pageSize int, replaceTail bool, hwm uint32, freed, allo
 	return w, w.done
 }
 
-func encodeLogSnapshot(pageSize int, hwm uint32, free []run) (*logWriter, []page) {
-	w := &logWriter{pageSize: pageSize}
+func encodeLogSnapshot(pageSize int, hwm uint32, free []run) (logWriter, []page) {
+	w := logWriter{pageSize: pageSize}
 	w.open(newLogPage(pageSize), logRecords)
 	w.mark(logReset, hwm)
 	w.runs(logFree, free)
