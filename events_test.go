@@ -39,6 +39,30 @@ func of[E folio.Event](r *trail) []E {
 	return found
 }
 
+// No small commit of a Durable store makes more than a MiB of room ahead, however large the store is; Deferred ones,
+// which nobody waits for, make up to four.
+func TestStepsOfGrowth(t *testing.T) {
+	for _, of := range []struct {
+		durability folio.Durability
+		least      int64
+		most       int64
+	}{{folio.Durable, 1 << 19, 1 << 20}, {folio.Deferred, 1<<20 + 1, 4 << 20}} {
+		db := open(t, &folio.Options{Durability: of.durability, FlushInterval: -1})
+		fill(t, db, 40000, 1000)
+		longest := int64(0)
+		for i := range 2000 {
+			before := db.Stats().FileSize
+			update(t, db, func(b *folio.Bucket) error {
+				return b.Put(foliotest.Key(i*7919%40000), value(i, 1000))
+			})
+			longest = max(longest, db.Stats().FileSize-before)
+		}
+		if longest < of.least || longest > of.most {
+			t.Errorf("%v: a commit made the file longer by %d bytes", of.durability, longest)
+		}
+	}
+}
+
 // The steps of growth and shrinking lead from one size to the next up to the file's size.
 func TestEventsGrowthAndShrinking(t *testing.T) {
 	var r trail

@@ -18,6 +18,9 @@ const (
 	// faster. It grows with the file up to this.
 	maxAhead = 4 << 20
 
+	// maxAheadDurable is that where the commit that grows the file is waited for.
+	maxAheadDurable = 1 << 20
+
 	// smallPiece is how many of these bytes are written at once where small commits with a flush
 	// will write to them; see extendAhead. Pieces of less than splitPiece bytes stay as they are.
 	smallPiece = 64 << 10
@@ -284,11 +287,11 @@ func (db *DB) makeRoom(n uint32, keep uint64, straight bool) error {
 // takes time for each page of the piece (ext4 goes through its list of blocks): a third more for a small commit into 2 MiB. So the
 // pieces are small where such commits are to be expected.
 func (db *DB) extendAhead(end uint32, n uint64) error {
-	atOnce := int64(maxAhead)
+	most, atOnce := int64(maxAhead), int64(maxAhead)
 	if db.opts.Durability == Durable {
-		atOnce = smallPiece
+		most, atOnce = maxAheadDurable, smallPiece
 	}
-	step := max(n, reservePages, uint64(min(db.size/8, maxAhead))>>db.shift)
+	step := max(n, reservePages, uint64(min(db.size/8, most))>>db.shift)
 	if n <= step/2 {
 		align := uint64(1) << (bits.Len64(step) - 1)
 		if step = (uint64(end)+step)&^(align-1) - uint64(end); step < n {
@@ -301,9 +304,9 @@ func (db *DB) extendAhead(end uint32, n uint64) error {
 	for left > 0 {
 		var bufs [][]byte
 		var size int64
-		most := min(left, atOnce-off%atOnce)
-		for size < most {
-			b := zeros[:min(int64(len(zeros)), most-size)]
+		piece := min(left, atOnce-off%atOnce)
+		for size < piece {
+			b := zeros[:min(int64(len(zeros)), piece-size)]
 			bufs = append(bufs, b)
 			size += int64(len(b))
 		}

@@ -19,7 +19,7 @@ var few = []string{"-images", "70000"}
 const (
 	openFlush = "		err := db.file.SyncData()\n"
 	needed    = "published, db.durable.txid, db.flight, base)"
-	newFlush  = "f := &flush{groups: db.ahead, slot: 1 - db.slot}"
+	newFlush  = "f := flush{groups: db.ahead, slot: 1 - db.slot}"
 	setFlight = "db.flight = f.state.txid"
 )
 
@@ -235,13 +235,13 @@ var mutations = []mutation{
 		[]edit{{"commit.go", "!half || db.handed || len", "!half || len"}},
 		".", "TestNothingIsSealedAheadOnceTheLeadIsGiven", nil},
 	{"FlushAfterALatch", "a member that was told to flush does so though the store was latched meanwhile",
-		[]edit{{"commit.go", "		return &flush{err: l.err}\n", ""}},
+		[]edit{{"commit.go", "		return flush{err: l.err}\n", ""}},
 		".", "TestLatchBeforeAFlush", nil},
 	{"LeadLostByALatch", "a latch leaves the lead with a group that has ended",
 		[]edit{{"commit.go", "			db.flushing, db.handed = false, false\n", ""}},
 		".", "TestLatchTakesTheLeadBack", nil},
 	{"LogTakenAsCurrent", "a flush does not write the free log though pages were freed since",
-		[]edit{{"commit.go", "db.logged = s.log != nil", "db.logged = true"}},
+		[]edit{{"commit.go", "db.logged = s.logs", "db.logged = true"}},
 		".", "TestDeferred", nil},
 
 	// Appending.
