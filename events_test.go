@@ -42,6 +42,9 @@ func of[E folio.Event](r *trail) []E {
 // No small commit of a Durable store makes more than a MiB of room ahead, however large the store is; Deferred ones,
 // which nobody waits for, make up to four.
 func TestStepsOfGrowth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs without -short")
+	}
 	for _, of := range []struct {
 		durability folio.Durability
 		least      int64
