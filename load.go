@@ -158,10 +158,11 @@ func (l *loader) add(k, v []byte) (err error) {
 
 // pushEntry adds an entry to the leaf being filled, or to the next if that is full.
 func (l *loader) pushEntry(k []byte, sk storedKey, flags byte, payload []byte) error {
-	body := appendLeafCell(l.b.tx.db.body[:0], flags, sk, payload)
-	l.b.tx.db.body = body
-	c := cell{sk.bytes, sk.klen(), body}
-	if leaf := l.level(0); !leaf.takes(0, c, l.b.tx.db.pageSize) {
+	leaf := l.level(0)
+	from := len(leaf.buf)
+	leaf.buf = appendLeafCell(leaf.buf, flags, sk, payload) // where it moves, earlier cells keep the old bytes
+	c := cell{sk.bytes, sk.klen(), leaf.buf[from:len(leaf.buf):len(leaf.buf)]}
+	if !leaf.takes(0, c, l.b.tx.db.pageSize) {
 		sep, err := l.b.tx.storeKey(k[:commonLen(l.last, k)+1])
 		if err != nil {
 			return err
@@ -169,8 +170,10 @@ func (l *loader) pushEntry(k []byte, sk storedKey, flags byte, payload []byte) e
 		if err := l.emit(0, sep); err != nil {
 			return err
 		}
+		leaf.buf = append(leaf.buf, c.body...) // to the beginning of the same memory
+		c.body = leaf.buf[:len(leaf.buf):len(leaf.buf)]
 	}
-	l.level(0).add(0, c, 1)
+	leaf.add(0, c, 1)
 	return nil
 }
 
@@ -182,7 +185,11 @@ func (l *loader) pushRef(level int, r ref, sep storedKey) error {
 			return err
 		}
 	}
-	l.level(level).add(level, c, r.count)
+	at := l.level(level)
+	from := len(at.buf)
+	at.buf = append(at.buf, c.body...) // as with entries
+	c.body = at.buf[from:len(at.buf):len(at.buf)]
+	at.add(level, c, r.count)
 	return nil
 }
 
@@ -203,18 +210,16 @@ func (at *loadLevel) takes(level int, c cell, pageSize int) bool {
 	return len(at.cells) == 0 || headerSize+prefix+at.size+c.size() <= pageSize
 }
 
+// add adds a cell whose body is in at.buf.
 func (at *loadLevel) add(level int, c cell, count uint64) {
-	from := len(at.buf)
-	at.buf = append(at.buf, c.body...) // where it moves, earlier cells keep the old bytes
-	body := at.buf[from:len(at.buf):len(at.buf)]
-	key := body[leafKeyOff:]
+	key := c.body[leafKeyOff:]
 	if level > 0 {
-		key = body[branchKeyOff:]
+		key = c.body[branchKeyOff:]
 	}
 	if c.klen == longKey {
 		key = key[extentSize:]
 	}
-	at.cells = append(at.cells, cell{key[:len(c.key)], c.klen, body})
+	at.cells = append(at.cells, cell{key[:len(c.key)], c.klen, c.body})
 	at.size += c.size()
 	at.count += count
 }
