@@ -1125,6 +1125,7 @@ func (s *sealer) encodeLog(snapshot, replace bool, own []run) error {
 	}
 	l.head, l.hwm = prev, db.alloc.hwm
 	l.records += w.written
+	clear(pages)
 	l.spare = logSpare{db.log.tail, db.log.chain, pages} // nobody's once this log has taken that one's place
 	s.log, s.logs = l, true
 	return nil

@@ -793,7 +793,7 @@ type freeLog struct {
 type logSpare struct {
 	page  page // for the newest page; or nil
 	chain []ref
-	pages []page
+	pages []page // a list; of the log's pages it holds none
 }
 
 // A logWriter spreads records over pages.

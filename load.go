@@ -160,7 +160,7 @@ func (l *loader) add(k, v []byte) (err error) {
 func (l *loader) pushEntry(k []byte, sk storedKey, flags byte, payload []byte) error {
 	leaf := l.level(0)
 	from := len(leaf.buf)
-	leaf.buf = appendLeafCell(leaf.buf, flags, sk, payload) // where it moves, earlier cells keep the old bytes
+	leaf.buf = appendLeafCell(leaf.buf, flags, sk, payload) // made where it stays; see hold
 	c := cell{sk.bytes, sk.klen(), leaf.buf[from:len(leaf.buf):len(leaf.buf)]}
 	if !leaf.takes(0, c, l.b.tx.db.pageSize) {
 		sep, err := l.b.tx.storeKey(k[:commonLen(l.last, k)+1])
@@ -170,8 +170,7 @@ func (l *loader) pushEntry(k []byte, sk storedKey, flags byte, payload []byte) e
 		if err := l.emit(0, sep); err != nil {
 			return err
 		}
-		leaf.buf = append(leaf.buf, c.body...) // to the beginning of the same memory
-		c.body = leaf.buf[:len(leaf.buf):len(leaf.buf)]
+		c.body = leaf.hold(c.body) // now at the beginning of the same memory
 	}
 	leaf.add(0, c, 1)
 	return nil
@@ -186,9 +185,7 @@ func (l *loader) pushRef(level int, r ref, sep storedKey) error {
 		}
 	}
 	at := l.level(level)
-	from := len(at.buf)
-	at.buf = append(at.buf, c.body...) // as with entries
-	c.body = at.buf[from:len(at.buf):len(at.buf)]
+	c.body = at.hold(c.body)
 	at.add(level, c, r.count)
 	return nil
 }
@@ -208,6 +205,13 @@ func (at *loadLevel) takes(level int, c cell, pageSize int) bool {
 		prefix = (min(commonLen(at.cells[first].key, c.key), maxPrefix) + 7) &^ 7
 	}
 	return len(at.cells) == 0 || headerSize+prefix+at.size+c.size() <= pageSize
+}
+
+// hold copies the body of a cell to at.buf. Where that moves, earlier cells keep the old bytes.
+func (at *loadLevel) hold(body []byte) []byte {
+	from := len(at.buf)
+	at.buf = append(at.buf, body...)
+	return at.buf[from:len(at.buf):len(at.buf)]
 }
 
 // add adds a cell whose body is in at.buf.
