@@ -628,13 +628,17 @@ func commonPrefix(level int, cells []cell) int {
 	if len(cells) == 0 {
 		return 0
 	}
-	a, b := cells[0].key, cells[len(cells)-1].key
-	n := min(len(a), len(b), maxPrefix)
-	i := 0
-	for i < n && a[i] == b[i] {
-		i++
+	return min(commonLen(cells[0].key, cells[len(cells)-1].key), maxPrefix)
+}
+
+func commonLen(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
 	}
-	return i
+	return n
 }
 
 // cellsSize is the number of bytes that slots and cells take.
@@ -646,18 +650,23 @@ func cellsSize(cells []cell) int {
 	return n
 }
 
-// spaceFor tells whether a page of this size takes the cells.
-func spaceFor(pageSize int, cells []cell) bool { return headerSize+cellsSize(cells) <= pageSize }
+// spaceFor tells whether a page of this size takes the cells and their common prefix. It would take an entry more without
+// the prefix, but then no head would tell one key from another.
+func spaceFor(pageSize, level int, cells []cell) bool {
+	return slotBase(commonPrefix(level, cells))+cellsSize(cells) <= pageSize
+}
 
-// fill writes a page with these cells over p, with as much of their common prefix as there is
-// room for.
-func (p page) fill(level int, cells []cell) {
+// fill writes a page with these cells and their common prefix over p.
+func (p page) fill(level int, cells []cell) { p.fillWith(level, cells, commonPrefix(level, cells)) }
+
+// fillWith is fill with a prefix of another length; it is shorter where there is no room for it.
+func (p page) fillWith(level int, cells []cell, prefixLen int) {
 	kind := byte(kindLeaf)
 	if level > 0 {
 		kind = kindBranch
 	}
 	room := (len(p) - headerSize - cellsSize(cells)) &^ 7
-	p.build(kind, level, cells, min(commonPrefix(level, cells), room))
+	p.build(kind, level, cells, min(prefixLen, room))
 }
 
 // validate checks that no offset, length or number in a page of a tree leads outside it, and

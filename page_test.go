@@ -49,7 +49,7 @@ func FuzzPage(f *testing.F) {
 		}
 		touchAll(p)
 		cells := p.appendCells(nil, 0, p.count())
-		if !spaceFor(minPageSize, cells) {
+		if !spaceFor(minPageSize, p.level(), cells) {
 			return
 		}
 		again := make(page, minPageSize)
@@ -117,7 +117,7 @@ func TestPageAgainstList(t *testing.T) {
 					cells = slices.Insert(cells, i, c)
 					list = slices.Insert(list, at, pair{k, v})
 				}
-				if !spaceFor(len(p), cells) {
+				if !spaceFor(len(p), 0, cells) {
 					cells, list = cells[:len(cells)/2], list[:len(list)/2]
 				}
 				next := make(page, len(p))

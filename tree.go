@@ -295,19 +295,15 @@ func (b *Bucket) place(path []step, i int, c cell, over bool) error {
 		p.replace(i, c)
 		return nil
 	}
-	n := p.count()
-	if !over && i == n && headerSize+p.used()+c.size() > len(p) && tx.onEdge(path, i, n+1) == 1 {
-		return b.extend(path, p, c)
-	}
 	rest := i
 	if over {
 		rest++
 	}
 	cells := p.appendCells(tx.db.cells[:0], 0, i)
 	cells = append(cells, c)
-	cells = p.appendCells(cells, rest, n)
+	cells = p.appendCells(cells, rest, p.count())
 	tx.db.cells = cells
-	if spaceFor(tx.db.pageSize, cells) {
+	if spaceFor(tx.db.pageSize, p.level(), cells) {
 		tx.rebuild(at, p.level(), cells)
 		return nil
 	}
@@ -326,8 +322,8 @@ const shareFill = 97
 
 // splitWithNeighbour parts the cells that do not fit into the leaf at the end of path, and those
 // of the emptier of its neighbours, evenly between the two if they have room, else between them
-// and a new page. It fills pages better than splitting one (the idea is that of Knuth's
-// B*-trees). It tells whether it did.
+// and a new page; before that, the leaf gives up its prefix for the last entry that it has room for. It fills pages
+// better than splitting one (the idea is that of Knuth's B*-trees). It tells whether it did.
 func (b *Bucket) splitWithNeighbour(path []step, cells []cell) (bool, error) {
 	tx := b.tx
 	last := len(path) - 1
@@ -340,14 +336,18 @@ func (b *Bucket) splitWithNeighbour(path []step, cells []cell) (bool, error) {
 	if p == nil {
 		return false, err
 	}
-	parts := 2
-	if cellsSize(cells)+p.used() > 2*(tx.db.pageSize-headerSize)*shareFill/100 {
-		parts = 3
-	}
 	all := tx.besides(cells, p, sibling < slot)
+	parts := 2
+	if cellsSize(all) > 2*(tx.db.pageSize-slotBase(commonPrefix(0, all)))*shareFill/100 {
+		parts = 3
+		if headerSize+cellsSize(cells) <= tx.db.pageSize {
+			tx.rebuild(path[last].pgno, 0, cells)
+			return true, nil
+		}
+	}
 	ends := partPoints(all, parts)
 	for i, from := range ends[:parts] {
-		if !spaceFor(tx.db.pageSize, all[from:ends[i+1]]) {
+		if !spaceFor(tx.db.pageSize, 0, all[from:ends[i+1]]) {
 			return false, nil
 		}
 	}
@@ -476,22 +476,11 @@ func (b *Bucket) replaceSlot(path []step, i int, with []cell) error {
 	cells := append(p.appendCells(tx.db.cells[:0], 0, i), with...)
 	cells = p.appendCells(cells, i+1, p.count())
 	tx.db.cells = cells
-	if spaceFor(tx.db.pageSize, cells) {
+	if spaceFor(tx.db.pageSize, p.level(), cells) {
 		tx.rebuild(at, p.level(), cells)
 		return nil
 	}
 	return b.split(path, i, 0, cells)
-}
-
-// extend puts c, which comes after all others of its level, into a new page behind p, the page at
-// the end of path.
-func (b *Bucket) extend(path []step, p page, c cell) error {
-	sep, err := b.tx.separator(p.level(), p.cell(p.count()-1), c)
-	if err != nil {
-		return err
-	}
-	right := b.tx.newPage(p.level(), append(b.tx.db.cells[:0], c))
-	return b.linkRight(path, p, right, sep)
 }
 
 // split parts cells, which do not fit into the page at the end of path, between it and a new
@@ -499,14 +488,37 @@ func (b *Bucket) extend(path []step, p page, c cell) error {
 func (b *Bucket) split(path []step, i, edge int, cells []cell) error {
 	tx := b.tx
 	at := path[len(path)-1].pgno
-	level := tx.db.dirty.at(at).buf.level()
+	p := tx.db.dirty.at(at).buf
+	level := p.level()
 	m := splitPoint(cells, i, edge)
 	sep, err := tx.separator(level, cells[m-1], cells[m])
 	if err != nil {
 		return err
 	}
-	right := tx.newPage(level, cells[m:])
-	return b.linkRight(path, tx.rebuild(at, level, cells[:m]), right, sep)
+	prefixes := partPrefixes(level, cells, m)
+	next := tx.db.dirty.newBuffer()
+	next.fillWith(level, cells[m:], prefixes[1])
+	right := tx.addPage(next, cells[m:])
+	if m != p.count() || m != i || p.prefixLen() < prefixes[0] {
+		p = tx.db.dirty.newBuffer()
+		p.fillWith(level, cells[:m], prefixes[0])
+		tx.refill(at, p, cells[:m])
+	}
+	return b.linkRight(path, p, right, sep)
+}
+
+// partPrefixes returns the lengths of the prefixes of the two pages that cells are parted between at m. A page that begins
+// with one cell, where keys come in order, begins with as long a prefix as that of its neighbour is: the keys that will come
+// differ from each other where the neighbour's do.
+func partPrefixes(level int, cells []cell, m int) (lens [2]int) {
+	lens[0], lens[1] = commonPrefix(level, cells[:m]), commonPrefix(level, cells[m:])
+	if m == 1 {
+		lens[0] = min(lens[1], len(cells[0].key))
+	}
+	if m == len(cells)-1 {
+		lens[1] = min(lens[0], len(cells[m].key))
+	}
+	return lens
 }
 
 // linkRight puts the new page right, which begins with sep, into the tree behind left, the page
@@ -587,16 +599,6 @@ func (tx *Tx) separator(level int, left, right cell) (storedKey, error) {
 		return storedKey{}, err
 	}
 	return tx.storeKey(slices.Clone(r[:commonLen(l, r)+1]))
-}
-
-func commonLen(a, b []byte) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
-		}
-	}
-	return n
 }
 
 // storedKey returns the key of a cell whose key part begins at off; it is a copy.
@@ -877,7 +879,7 @@ func (b *Bucket) mergePair(p page, i int) (bool, error) {
 		body := append(slices.Clone(cells[right].body[:branchKeyOff]), sep.body[branchKeyOff:]...)
 		cells[right] = cell{bytes.Clone(sep.key), sep.klen, body}
 	}
-	if !spaceFor(tx.db.pageSize, cells) {
+	if !spaceFor(tx.db.pageSize, level, cells) {
 		return false, nil
 	}
 	merged := ref{pgno: tx.newPage(level, cells), count: lref.count + rref.count}

@@ -433,11 +433,16 @@ func (tx *Tx) writablePage(r ref, level int) (ref, page, error) {
 
 // newPage adds a page with these cells.
 func (tx *Tx) newPage(level int, cells []cell) uint32 {
-	tx.w.changed = true
 	buf := tx.db.dirty.newBuffer()
 	buf.fill(level, cells)
+	return tx.addPage(buf, cells)
+}
+
+// addPage adds a page whose buffer was filled with cells.
+func (tx *Tx) addPage(buf page, cells []cell) uint32 {
+	tx.w.changed = true
 	idx := tx.db.dirty.add(buf, tx.w.scope())
-	tx.db.dirty.at(idx).buckets = level == 0 && holdBuckets(cells)
+	tx.db.dirty.at(idx).buckets = buf.level() == 0 && holdBuckets(cells)
 	return idx
 }
 
@@ -446,11 +451,10 @@ func holdBuckets(cells []cell) bool {
 }
 
 // rebuild gives a page that the innermost scope owns these cells.
-func (tx *Tx) rebuild(pgno uint32, level int, cells []cell) page {
+func (tx *Tx) rebuild(pgno uint32, level int, cells []cell) {
 	buf := tx.db.dirty.newBuffer()
 	buf.fill(level, cells)
 	tx.refill(pgno, buf, cells)
-	return buf
 }
 
 // refill gives a page that the innermost scope owns a buffer that was filled with cells.
