@@ -62,7 +62,7 @@ func countPrefixes(t *testing.T, tx *Tx, r ref, level int, counts *[2]prefixCoun
 	ok(t, err)
 	c := &counts[min(p.level(), 1)]
 	c.pages++
-	if p.prefixLen() < commonPrefix(p.level(), p.appendCells(nil, 0, p.count())) {
+	if p.prefixLen() < p.commonPrefix() {
 		c.short++
 	}
 	if p.level() == 0 {
@@ -80,13 +80,13 @@ func TestPrefixes(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	for _, c := range []struct {
 		name  string
-		key   func(i int) int
+		key   func(i int) int64
 		short int // leaves of a hundred
 		fill  int // entries a leaf
 	}{
-		{"ascending", func(i int) int { return i }, 1, 30},
-		{"descending", func(i int) int { return n - i }, 1, 30},
-		{"random", func(int) int { return rng.Int() }, 8, 27},
+		{"ascending", func(i int) int64 { return int64(i) }, 1, 30},
+		{"descending", func(i int) int64 { return int64(n - i) }, 1, 30},
+		{"random", func(int) int64 { return rng.Int63() }, 8, 27},
 	} {
 		db, err := OpenMemory(&Options{Durability: Deferred, PageSize: 4096})
 		ok(t, err)

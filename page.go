@@ -200,6 +200,8 @@ func (p page) slotWord(i int) uint64 {
 
 func slotBase(prefixLen int) int { return headerSize + (prefixLen+7)&^7 }
 
+func (p page) prefix() []byte { return p[headerSize : headerSize+p.prefixLen()] }
+
 // room is the number of bytes between slots and cells.
 func (p page) room() int { return p.cellStart() - p.slotBase() - p.count()*slotSize }
 
@@ -277,7 +279,7 @@ func (p page) boundShort(key []byte) (lo int, tie bool) {
 	if n <= first {
 		return n, false
 	}
-	prefix := p[headerSize : headerSize+p.prefixLen()]
+	prefix := p.prefix()
 	if !bytes.HasPrefix(key, prefix) {
 		if bytes.Compare(key, prefix) < 0 {
 			return first, false
@@ -540,26 +542,36 @@ func (p page) appendCells(cells []cell, from, to int) []cell {
 	return cells
 }
 
-// fits tells whether c can be inserted as slot i without rebuilding.
-func (p page) fits(i int, c cell) bool {
-	return p.room() >= c.size() && p.sharesPrefix(i, c)
-}
-
-func (p page) sharesPrefix(i int, c cell) bool {
-	if p[1] != 0 && i == 0 {
-		return true
-	}
-	pl := p.prefixLen()
-	return len(c.key) >= pl && string(c.key[:pl]) == string(p[headerSize:headerSize+pl])
-}
+// fits tells whether c can be inserted without building the page anew.
+func (p page) fits(c cell) bool { return p.room() >= c.size() }
 
 // insert makes c the new slot i. The caller has seen that it fits.
 func (p page) insert(i int, c cell) {
+	if (i > 0 || p[1] == 0) && !bytes.HasPrefix(c.key, p.prefix()) {
+		p.setPrefix(commonLen(p.prefix(), c.key))
+	}
 	n := p.count()
 	base := p.slotBase()
 	copy(p[base+(i+1)*slotSize:base+(n+1)*slotSize], p[base+i*slotSize:base+n*slotSize])
 	le.PutUint16(p[2:], uint16(n+1))
 	p.place(i, c)
+}
+
+// setPrefix makes the prefix n bytes long, which all keys begin with. The caller has seen that there is room for a longer
+// one. Cells stay where they are.
+func (p page) setPrefix(n int) {
+	count, from, to := p.count(), p.slotBase(), slotBase(n)
+	copy(p[to:to+count*slotSize], p[from:from+count*slotSize])
+	have := p.prefixLen()
+	le.PutUint16(p[4:], uint16(n))
+	if n > have {
+		copy(p[headerSize:], p.storedKey(count - 1)[:n])
+	}
+	clear(p[headerSize+n : to])
+	for i := min(p.level(), 1); i < count; i++ {
+		k := p.storedKey(i)
+		le.PutUint32(p.slot(i), head(k[min(n, len(k)):])) // shorter in a page that was made up
+	}
 }
 
 // replace makes c the entry of slot i; the key stays the same. The caller has seen that
@@ -639,6 +651,15 @@ func commonLen(a, b []byte) int {
 		}
 	}
 	return n
+}
+
+// commonPrefix is the length of what all keys of the page begin with.
+func (p page) commonPrefix() int {
+	first, n := min(p.level(), 1), p.count()
+	if n <= first {
+		return 0
+	}
+	return min(commonLen(p.storedKey(first), p.storedKey(n-1)), maxPrefix)
 }
 
 // cellsSize is the number of bytes that slots and cells take.

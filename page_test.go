@@ -2,6 +2,7 @@ package folio
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -78,6 +79,39 @@ func samplePage(n, level int) page {
 	return p
 }
 
+// A page whose prefix was changed in place is as one that was built with it.
+func TestSetPrefix(t *testing.T) {
+	const longest = 13
+	for level := range 2 {
+		var cells []cell
+		for i := range 20 {
+			k := storedKey{bytes: fmt.Appendf(nil, "common prefix%d%s", i, "abcdef"[:i%6])}
+			body := appendLeafCell(nil, cellInline, k, bytes.Repeat([]byte{byte(i)}, i))
+			if level > 0 {
+				body = appendBranchCell(nil, ref{pgno: uint32(i + 2), birth: 1, count: 7}, k)
+			}
+			cells = append(cells, cell{k.bytes, k.klen(), body})
+		}
+		slices.SortFunc(cells, func(a, b cell) int { return bytes.Compare(a.key, b.key) })
+		for from := range longest + 1 {
+			for to := range longest + 1 {
+				p, want := make(page, minPageSize), make(page, minPageSize)
+				p.fillWith(level, cells, from)
+				want.fillWith(level, cells, to)
+				p.setPrefix(to)
+				end := p.slotBase() + p.count()*slotSize
+				if !bytes.Equal(p[:end], want[:end]) || !bytes.Equal(p[p.cellStart():], want[want.cellStart():]) {
+					t.Fatalf("level %d: a prefix of %d made one of %d is not as if it had been built so", level, from, to)
+				}
+			}
+		}
+	}
+	short := []cell{leafCell("aaaa", cellInline, ""), leafCell("b", cellInline, ""), leafCell("aaab", cellInline, "")}
+	p := make(page, minPageSize)
+	p.fillWith(0, short, 0)
+	p.setPrefix(p.commonPrefix()) // of the first and the last, as in a page that somebody made up
+}
+
 // Random inserts, replacements and removals on a page agree with a sorted list.
 func TestPageAgainstList(t *testing.T) {
 	type pair struct{ k, v []byte }
@@ -105,7 +139,7 @@ func TestPageAgainstList(t *testing.T) {
 			case found && p.room() >= len(c.body):
 				p.replace(i, c)
 				list[at].v = v
-			case !found && p.fits(i, c):
+			case !found && p.fits(c):
 				p.insert(i, c)
 				list = slices.Insert(list, at, pair{k, v})
 			default: // out of room, or of another prefix: built anew

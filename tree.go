@@ -285,7 +285,7 @@ func (b *Bucket) place(path []step, i int, c cell, over bool) error {
 	p := d.buf
 	d.buckets = d.buckets || p.level() == 0 && c.body[0] == cellBucket
 	switch {
-	case !over && p.fits(i, c):
+	case !over && p.fits(c):
 		p.insert(i, c)
 		return nil
 	case over && !d.exposed && len(c.body) == p.cellSize(i):
@@ -499,10 +499,13 @@ func (b *Bucket) split(path []step, i, edge int, cells []cell) error {
 	next := tx.db.dirty.newBuffer()
 	next.fillWith(level, cells[m:], prefixes[1])
 	right := tx.addPage(next, cells[m:])
-	if m != p.count() || m != i || p.prefixLen() < prefixes[0] {
+	switch {
+	case m != p.count() || m != i:
 		p = tx.db.dirty.newBuffer()
 		p.fillWith(level, cells[:m], prefixes[0])
 		tx.refill(at, p, cells[:m])
+	case p.prefixLen() < prefixes[0] && p.room() >= slotBase(prefixes[0])-p.slotBase():
+		p.setPrefix(prefixes[0])
 	}
 	return b.linkRight(path, p, right, sep)
 }
