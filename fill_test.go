@@ -62,7 +62,7 @@ func countPrefixes(t *testing.T, tx *Tx, r ref, level int, counts *[2]prefixCoun
 	ok(t, err)
 	c := &counts[min(p.level(), 1)]
 	c.pages++
-	if p.prefixLen() < p.commonPrefix() {
+	if p.prefixLen() < commonPrefix(p.level(), p.appendCells(nil, 0, p.count())) {
 		c.short++
 	}
 	if p.level() == 0 {

@@ -202,9 +202,9 @@ func (at *loadLevel) takes(level int, c cell, pageSize int) bool {
 	first := min(level, 1) // a branch's first separator is not stored
 	prefix := 0
 	if len(at.cells) > first {
-		prefix = (min(commonLen(at.cells[first].key, c.key), maxPrefix) + 7) &^ 7
+		prefix = min(commonLen(at.cells[first].key, c.key), maxPrefix)
 	}
-	return len(at.cells) == 0 || headerSize+prefix+at.size+c.size() <= pageSize
+	return len(at.cells) == 0 || slotBase(prefix)+at.size+c.size() <= pageSize
 }
 
 // hold copies the body of a cell to at.buf. Where that moves, earlier cells keep the old bytes.

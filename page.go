@@ -653,15 +653,6 @@ func commonLen(a, b []byte) int {
 	return n
 }
 
-// commonPrefix is the length of what all keys of the page begin with.
-func (p page) commonPrefix() int {
-	first, n := min(p.level(), 1), p.count()
-	if n <= first {
-		return 0
-	}
-	return min(commonLen(p.storedKey(first), p.storedKey(n-1)), maxPrefix)
-}
-
 // cellsSize is the number of bytes that slots and cells take.
 func cellsSize(cells []cell) int {
 	n := 0

@@ -109,7 +109,7 @@ func TestSetPrefix(t *testing.T) {
 	short := []cell{leafCell("aaaa", cellInline, ""), leafCell("b", cellInline, ""), leafCell("aaab", cellInline, "")}
 	p := make(page, minPageSize)
 	p.fillWith(0, short, 0)
-	p.setPrefix(p.commonPrefix()) // of the first and the last, as in a page that somebody made up
+	p.setPrefix(commonPrefix(0, short)) // of the first and the last, as in a page that somebody made up
 }
 
 // Random inserts, replacements and removals on a page agree with a sorted list.
@@ -142,7 +142,7 @@ func TestPageAgainstList(t *testing.T) {
 			case !found && p.fits(c):
 				p.insert(i, c)
 				list = slices.Insert(list, at, pair{k, v})
-			default: // out of room, or of another prefix: built anew
+			default: // out of room: built anew
 				cells := p.appendCells(nil, 0, p.count())
 				if found {
 					cells[i] = c
