@@ -270,11 +270,11 @@ var onlyIn = map[string][]string{
 	// What makes a state visible.
 	"publish": {"conclude", "commitDeferred", "latch"},
 	// What ends writing.
-	"latch": {"finishFlush", "latchPanic"},
+	"latch": {"finishFlush", "latchPanic", "startFlush"},
 }
 
 // writers are the files that may write to the store's file.
-var writers = []string{"commit.go", "kept.go", "space.go", "db.go", "recover.go"}
+var writers = []string{"commit.go", "kept.go", "space.go", "db.go", "recover.go", "redo.go"}
 
 func TestArchWritePoints(t *testing.T) {
 	e := parseEngine(t)

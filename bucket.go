@@ -233,7 +233,10 @@ func (b *Bucket) put(key, value []byte) error {
 		if err := b.tx.prepare(key, 0); err != nil {
 			return err
 		}
-		return b.tx.spilled(b.putCell(key, cellInline, value))
+		if !b.tx.tells() {
+			return b.tx.spilled(b.putCell(key, cellInline, value))
+		}
+		return b.told(b.tx.spilled(b.putCell(key, cellInline, value)), redoPut, key, value)
 	}
 	if err := b.tx.prepare(key, int64(len(value))); err != nil {
 		return err
@@ -275,6 +278,7 @@ func (b *Bucket) Delete(key []byte) (err error) {
 	return b.tx.spilled(b.delete(key))
 }
 
+// delete removes key, and tells of it.
 func (b *Bucket) delete(key []byte) error {
 	p, _, i, found, err := b.lookup(key)
 	if !found {
@@ -283,11 +287,15 @@ func (b *Bucket) delete(key []byte) error {
 	if flags, _ := p.payload(i); flags == cellBucket {
 		return ErrIncompatibleValue
 	}
+	tells := b.tx.tells()
 	path, p, err := b.descend(key)
-	if err != nil {
-		return err
+	if err == nil {
+		err = b.deleteCell(path, p, i)
 	}
-	return b.deleteCell(path, p, i)
+	if tells {
+		return b.told(err, redoDelete, key, nil)
+	}
+	return err
 }
 
 // Bucket returns the nested bucket called name, nil if there is none.
@@ -624,9 +632,14 @@ func (b *Bucket) SetSequence(v uint64) (err error) {
 		return err
 	}
 	defer b.tx.leave(b.tx.enter(), &err)
+	tells := b.tx.tells()
 	b.sequence = v
 	b.touch()
-	b.tx.w.changed, b.tx.w.deletes = true, false
+	b.tx.w.change()
+	b.tx.w.deletes = false
+	if tells {
+		return b.told(nil, redoSequence, nil, nil)
+	}
 	return nil
 }
 

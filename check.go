@@ -614,6 +614,9 @@ func (db *DB) account() account {
 	for _, r := range db.log.chain {
 		a.others = append(a.others, run{r.pgno, 1})
 	}
+	if db.redo.at.n > 0 {
+		a.others = append(a.others, db.redo.at)
+	}
 	a.allocs = slices.Clone(db.group.allocs)
 	if tx := db.active; tx != nil {
 		for _, s := range tx.w.scopes {
@@ -721,5 +724,8 @@ func (c *checker) logOnDisk(s *snapshot) {
 		return
 	}
 	books := account{free: free.runs(), hwm: s.hwm}
+	if redo := runOf(s.redo); redo.n > 0 {
+		books.others = []run{redo}
+	}
 	c.partition(books, nil)
 }

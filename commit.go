@@ -38,6 +38,9 @@ type group struct {
 	grows   bool   // a transaction in it did not only delete
 	freed   []freedRun
 	allocs  []run
+	ops     []byte        // what they did, for the redo log
+	untold  bool          // it does not say all
+	told    bool          // the group was sealed without being written: the redo log will tell of it
 	lead    chan *flush   // gets a flush that one of the members is to finish; nil: to make, too. Closed like done; see joined
 	done    chan struct{} // closed when the group is durable or has failed; see awaited
 	err     error         // set before they are closed
@@ -76,6 +79,7 @@ func (db *DB) newGroup() *group {
 		g = new(group)
 	}
 	g.freed, db.spareFreed = db.spareFreed, nil
+	g.ops, db.spareGroupOps = db.spareGroupOps[:0], nil
 	return g
 }
 
@@ -86,10 +90,21 @@ func (db *DB) spare(g *group, known bool) {
 		db.spareFreed = g.freed[:0]
 	}
 	g.freed, g.allocs = nil, nil
+	if !g.told {
+		db.spareOpsOf(g)
+	}
 	if !known {
 		*g = group{}
 		db.spareGroup = g
 	}
+}
+
+// spareOpsOf takes back the memory for what a group told.
+func (db *DB) spareOpsOf(g *group) {
+	if cap(g.ops) <= 4*redoLongest {
+		db.spareGroupOps = g.ops[:0]
+	}
+	g.ops = nil
 }
 
 // A latch is a store that can write no more.
@@ -194,7 +209,11 @@ func (tx *Tx) complete() (err error) {
 	for len(tx.w.scopes) > 1 {
 		tx.releaseScope()
 	}
+	tx.w.telling = true // what follows is no change of the contents
 	if err := tx.root.finish(); err != nil {
+		return err
+	}
+	if err := tx.takeUp(); err != nil {
 		return err
 	}
 	tx.db.relieve(tx.db.dirty.live + 1)
@@ -225,7 +244,10 @@ func (db *DB) join(tx *Tx) (g *group, err error) {
 	g.grows = g.grows || !tx.w.deletes
 	g.freed = append(g.freed, s.freed...)
 	g.allocs = append(g.allocs, s.allocs.runs()...)
-	db.spareScope = s
+	if g.untold = g.untold || tx.w.untold || tx.w.durability == Deferred; !g.untold {
+		g.ops = append(g.ops, tx.w.ops...)
+	}
+	db.spareScope, db.spareOps = s, tx.w.ops[:0]
 	return g, nil
 }
 
@@ -264,7 +286,7 @@ func (db *DB) drop(tx *Tx) {
 // of the writer's turn; it gives up both.
 func (db *DB) commitDeferred() error {
 	g := db.group
-	err := db.seal(false)
+	err := db.seal(sealToKeep)
 	if g != db.group {
 		db.spare(g, g.lead != nil || g.done != nil)
 	}
@@ -295,7 +317,7 @@ func (db *DB) commitDurable(g *group) error {
 	}
 	g.joined()
 	if db.sealsAhead() {
-		err := db.seal(true)
+		err := db.seal(db.howToSeal())
 		if db.spare(g, true); err != nil {
 			g.end(err)
 		} else {
@@ -324,6 +346,8 @@ type flush struct {
 	meta   meta
 	slot   int
 	kept   []pageWrite // to be written before the meta
+	record []byte      // to be written instead of kept pages and meta
+	at     int64       // where in the file
 	bytes  int64       // written before it began
 	full   bool        // the file's size changed
 	large  bool        // flush the pages before the meta
@@ -331,22 +355,28 @@ type flush struct {
 	err    error
 }
 
-// startFlush seals the open group, writes the free log, and fixes what finishFlush will make
-// durable. It is called with mu.
+// startFlush seals the open group, writes the free log unless the redo log tells of all there is, and
+// fixes what finishFlush will make durable. It is called with mu.
 func (db *DB) startFlush() flush {
 	db.flushing, db.handed = true, false
 	if l := db.latched.Load(); l != nil {
 		return flush{err: l.err}
 	}
-	if g := db.group; g.last != 0 || !db.logged {
-		err := db.seal(true)
+	how := db.howToSeal()
+	if g := db.group; g.last != 0 || how == sealToFile && (!db.logged || db.closing && db.redo.at.n > 0) {
+		err := db.seal(how)
 		if db.spare(g, true); err == nil {
 			db.ahead = append(db.ahead, g)
 		} else if g.end(err); len(db.ahead) == 0 {
 			return flush{err: err}
+		} else if how == sealToFile && !db.logged { // a meta would not know what is free
+			if how = sealToLog; !db.aheadIsTold() {
+				db.latch(err)
+				return flush{err: err}
+			}
 		}
 	}
-	return db.flushOfAhead()
+	return db.flushOfAhead(how == sealToLog)
 }
 
 // fewestAhead is how many members a group must have to be sealed ahead.
@@ -381,14 +411,24 @@ func (db *DB) takesAlong() bool {
 	return n > 0 && (ahead < many*db.fewestAhead || n > ahead/2)
 }
 
-// flushOfAhead returns a flush of all that is sealed.
-func (db *DB) flushOfAhead() flush {
+// aheadIsTold tells whether a record of the redo log can make durable all that is sealed.
+func (db *DB) aheadIsTold() bool {
+	l := &db.redo
+	return l.waiting > 0 && l.through == db.head.txid && l.base == db.durable.txid
+}
+
+// flushOfAhead returns a flush of all that is sealed, by a record of the redo log or by a meta.
+func (db *DB) flushOfAhead(told bool) flush {
 	f := flush{groups: db.ahead, slot: 1 - db.slot}
 	db.ahead, db.flying = nil, 0
 	for _, g := range f.groups {
 		db.flying += g.members
 	}
-	f.err = db.take(&f)
+	if told {
+		f.err = db.takeTold(&f)
+	} else {
+		f.err = db.take(&f)
+	}
 	return f
 }
 
@@ -408,13 +448,29 @@ func (db *DB) take(f *flush) (err error) {
 	if f.large {
 		f.meta.flags |= metaFlushed
 	}
+	db.redo.begin(f.state)
+	return nil
+}
+
+// takeTold notes in f what the redo log is to tell.
+func (db *DB) takeTold(f *flush) (err error) {
+	defer db.latchPanic(&err)
+	l := &db.redo
+	f.state = db.head
+	db.flight = f.state.txid
+	f.at = int64(l.at.start)<<db.shift + l.used
+	f.record = db.record(f.groups, db.safe.txid, f.state.txid)
+	l.waiting = 0
+	for _, g := range f.groups {
+		db.spareOpsOf(g)
+	}
 	return nil
 }
 
 func (db *DB) metaOf(s *snapshot, base uint64) meta {
 	return meta{
 		pageSize: db.pageSize, seed: db.seed, txid: s.txid, base: base,
-		root: s.root, log: db.log.head, hwm: s.hwm, created: db.created,
+		root: s.root, log: db.log.head, hwm: s.hwm, created: db.created, redo: s.redo,
 	}
 }
 
@@ -448,9 +504,9 @@ func (db *DB) finishFlush(f *flush) {
 		g.end(f.err)
 	}
 	switch {
-	case len(db.ahead) > 0 && !db.takesAlong():
+	case len(db.ahead) > 0 && !db.takesAlong() && (db.logged || db.aheadIsTold()):
 		g := db.ahead[0]
-		next := db.flushOfAhead()
+		next := db.flushOfAhead(db.aheadIsTold())
 		g.lead <- &next
 	case len(db.ahead) > 0:
 		db.handed = true
@@ -482,6 +538,12 @@ func (db *DB) bring(f *flush) (doubt bool, err error) {
 			err = db.internalError(r)
 		}
 	}()
+	if f.record != nil {
+		begun := time.Now()
+		err = db.writeRecord(f)
+		f.took = time.Since(begun)
+		return true, err
+	}
 	if err := db.writeKept(f.kept); err != nil {
 		return slices.ContainsFunc(f.groups, func(g *group) bool { return g.size > 0 }), err
 	}
@@ -494,14 +556,21 @@ func (db *DB) bring(f *flush) (doubt bool, err error) {
 // conclude makes what was flushed the durable state, and publishes it.
 func (db *DB) conclude(f *flush) (err error) {
 	defer db.latchPanic(&err)
-	db.keptWritten(f.kept)
-	db.durable, db.slot, db.flight = f.state, f.slot, 0
-	db.cleanSlots = false
+	db.safe, db.flight = f.state, 0
 	db.countFlush(f)
+	if f.record != nil {
+		db.redo.used += int64(len(f.record))
+	} else {
+		db.keptWritten(f.kept)
+		db.durable, db.slot = f.state, f.slot
+		db.cleanSlots = false
+	}
 	if f.state.txid > db.published.Load().txid {
 		db.publish(f.state)
 	}
-	db.cutTail()
+	if f.record == nil {
+		db.cutTail()
+	}
 	return nil
 }
 
@@ -511,6 +580,7 @@ func (db *DB) putBack(f *flush) {
 	db.flight = 0
 	db.grew = db.grew || f.full
 	db.unflushed += f.bytes
+	db.redo.through = 0
 	for _, w := range f.kept {
 		if one := (run{w.pgno, 1}); !db.inUse.holds(one) {
 			db.kept.old.mark(one) // it was replaced meanwhile
@@ -521,7 +591,11 @@ func (db *DB) putBack(f *flush) {
 // countFlush notes a flush for those who watch.
 func (db *DB) countFlush(f *flush) {
 	db.flushes++
-	db.written.Meta++
+	if f.record != nil {
+		db.redone += int64(len(f.record))
+	} else {
+		db.written.Meta++
+	}
 	db.flushTimes.add(f.took.Microseconds())
 	if f.took >= db.opts.SlowFlush {
 		db.events.add(EventSlowFlush{Took: f.took, Txid: int(f.state.txid)})
@@ -566,9 +640,9 @@ func writeFull(f backing.File, b []byte, off int64) error {
 // latch ends all writing after a failed flush or meta write: the kernel may have dropped
 // pages it could not write, so only the last durable state can be trusted.
 func (db *DB) latch(err error) {
-	db.latched.CompareAndSwap(nil, &latch{err: err, durable: db.durable.txid})
+	db.latched.CompareAndSwap(nil, &latch{err: err, durable: db.safe.txid})
 	db.opts.Logger.Error("folio: writing has ended until the store is opened again", "path", db.name, "err", err)
-	db.events.add(EventLatched{Err: err, DurableTxid: int(db.durable.txid)})
+	db.events.add(EventLatched{Err: err, DurableTxid: int(db.safe.txid)})
 	for _, g := range append([]*group{db.group}, db.ahead...) {
 		select {
 		case <-g.lead: // nobody has taken it, and nobody will
@@ -583,7 +657,7 @@ func (db *DB) latch(err error) {
 		g.end(err)
 	}
 	db.ahead = nil
-	db.publish(db.durable)
+	db.publish(db.safe)
 	db.m.forget()
 	for _, r := range db.retired {
 		r.forget()
@@ -620,12 +694,15 @@ func (db *DB) publish(s *snapshot) {
 		db.past = append(db.past, pastState{txid: old.txid, replaced: time.Now()})
 	}
 	if s.m != db.m {
-		s = &snapshot{txid: s.txid, root: s.root, log: s.log, hwm: s.hwm, m: db.m}
+		s = &snapshot{txid: s.txid, root: s.root, log: s.log, hwm: s.hwm, redo: s.redo, m: db.m}
 		if db.head.txid == s.txid {
 			db.head = s
 		}
 		if db.durable.txid == s.txid {
 			db.durable = s
+		}
+		if db.safe.txid == s.txid {
+			db.safe = s
 		}
 	}
 	db.published.Store(s)
@@ -637,12 +714,30 @@ type pageWrite struct {
 	buf  page
 }
 
+// A sealing says what follows a seal, and so how its pages lie and whether they are written.
+type sealing int
+
+const (
+	sealToKeep sealing = iota // no flush: they stay in memory
+	sealToLog                 // a flush of the redo log: they stay in memory until one of pages comes
+	sealToFile                // a flush of pages and a meta: they are written, and the free log
+)
+
+// howToSeal returns how to seal what a flush is to make durable.
+func (db *DB) howToSeal() sealing {
+	if db.tellsGroup() {
+		return sealToLog
+	}
+	return sealToFile
+}
+
 // seal turns the open group's dirty pages into pages of the file and makes them the newest
-// state, though neither published nor durable; with a log it also writes the free log. When it
-// fails the group is undone. It is called with mu.
-func (db *DB) seal(withLog bool) (err error) {
+// state, though neither published nor durable. When it fails the group is undone. It is called
+// with mu.
+func (db *DB) seal(how sealing) (err error) {
 	defer db.latchPanic(&err)
 	g := db.group
+	withLog := how == sealToFile
 	if g.last == 0 && !withLog {
 		return nil
 	}
@@ -656,8 +751,9 @@ func (db *DB) seal(withLog bool) (err error) {
 		db.delta.tidy()
 	}
 	s := newSealer(db, g)
+	s.how, s.logs, s.redo = how, withLog, db.redo.at
 	defer s.end()
-	if err := s.run(withLog); err != nil {
+	if err := s.run(); err != nil {
 		s.undo()
 		return fmt.Errorf("commit: %w", err)
 	}
@@ -675,7 +771,7 @@ func (db *DB) needed(list []uint64) []uint64 {
 	if db.active != nil {
 		base = db.active.w.base
 	}
-	return db.readers.appendNeeded(list[:0], published, db.durable.txid, db.flight, base)
+	return db.readers.appendNeeded(list[:0], published, db.durable.txid, db.safe.txid, db.flight, base)
 }
 
 // A sealer is one seal under way.
@@ -683,6 +779,8 @@ type sealer struct {
 	db    *DB
 	group *group
 	root  ref
+	how   sealing
+	redo  run              // the redo log of the state being sealed
 	some  bool             // its pages are so few that others may be moved
 	small bool             // so few that branches just above leaves live long, too, and lie with them
 	keeps bool             // the pages stay in memory
@@ -692,7 +790,7 @@ type sealer struct {
 	leaf  numbering        // gives out pages for leaves
 	other numbering        // and for branches and the log
 	mark  deltaMark        // the delta before
-	logs  bool             // with log the new one
+	logs  bool             // it is written: log is the new one
 	log   freeLog
 	sealLists
 }
@@ -776,29 +874,41 @@ func (s *sealer) page(pgno uint32) *dirtyPage {
 	return s.db.dirty.at(pgno)
 }
 
-func (s *sealer) run(withLog bool) error {
-	s.some = withLog
+func (s *sealer) run() error {
+	s.some = s.logs
 	s.collect(s.root, true)
-	if s.keeps = !withLog && s.db.keeps(len(s.order)); s.keeps {
+	if s.keeps = !s.logs && s.db.keeps(len(s.order)); s.keeps {
 		if err := s.db.roomToKeep(len(s.order)); err != nil {
 			return err
 		}
 	}
-	if err := s.allocate(withLog); err != nil {
+	if err := s.allocate(); err != nil {
 		return err
+	}
+	switch {
+	case !s.logs:
+	case s.db.closing && s.redo.n > 0:
+		s.dropRedo()
+	case s.redo.n > 0:
+		s.moveRedo()
+	case s.db.startsLog(len(s.order)):
+		s.openRedo()
 	}
 	s.number()
 	s.changeDelta()
 	if err := s.changeInUse(); err != nil {
 		return err
 	}
-	if withLog {
+	if s.logs {
 		if err := s.writeLog(); err != nil {
 			return err
 		}
 	}
 	if s.keeps {
 		return s.keep()
+	}
+	if err := s.clearRedo(); err != nil {
+		return err
 	}
 	return s.write()
 }
@@ -859,19 +969,19 @@ const fewPages = 512
 // onePiece is up to how many changed pages all of a group lies together.
 const onePiece = 16
 
-// allocate gives every page its place. A flush follows if the log is written too.
-func (s *sealer) allocate(withLog bool) error {
+// allocate gives every page its place.
+func (s *sealer) allocate() error {
 	s.db.alloc.clearing = false
 	n := uint32(len(s.order))
-	if withLog {
-		n++ // for the log
+	if s.logs {
+		n++ // for the free log
 	}
 	if s.group.grows && n > 0 {
-		if err := s.db.ensureRoom(n, !s.keeps && (!withLog || n >= straightPages)); err != nil {
+		if err := s.db.ensureRoom(n, !s.keeps && (!s.logs || n >= straightPages)); err != nil {
 			return err
 		}
 	}
-	if !withLog || n > fewPages {
+	if !s.logs || n > fewPages {
 		s.even = true
 		return s.allocateFor(n, anywhere, &s.leaf)
 	}
@@ -1082,7 +1192,7 @@ func (s *sealer) writeLog() error {
 
 // snapshotDue tells whether the next free log is to be a fresh snapshot.
 func (db *DB) snapshotDue() bool {
-	return db.log.outgrown(db.pageSize) || db.log.obstructs(db.alloc, db.pageSize)
+	return db.log.outgrown(db.pageSize) || db.log.obstructs(db.alloc, db.pageSize, db.redo.at.n > 0)
 }
 
 func (s *sealer) encodeLog(snapshot, replace bool, own []run) error {
@@ -1127,7 +1237,7 @@ func (s *sealer) encodeLog(snapshot, replace bool, own []run) error {
 	l.records += w.written
 	clear(pages)
 	l.spare = logSpare{db.log.tail, db.log.chain, pages} // nobody's once this log has taken that one's place
-	s.log, s.logs = l, true
+	s.log = l
 	return nil
 }
 
@@ -1206,7 +1316,7 @@ func (db *DB) noSpace(err error) {
 
 // fitFile makes the file and the mapping reach to the high-water mark.
 func (db *DB) fitFile() error {
-	if want := int64(db.alloc.hwm) << db.shift; db.size < want {
+	if want := int64(db.alloc.hwm) << db.shift; db.size < want && !db.volatile {
 		if err := db.file.Truncate(want); err != nil {
 			return fmt.Errorf("growing the file: %w", err)
 		}
@@ -1229,11 +1339,21 @@ func (s *sealer) settle(needed []uint64) {
 		}
 	}
 	txid := max(g.last, db.head.txid)
+	pages := uint64(0)
+	for _, r := range g.freed {
+		pages += uint64(r.n)
+	}
+	db.redo.freed(pages, db.alloc.hwm)
 	db.alloc.retire(g.freed, g.last, needed)
 	if s.logs {
 		db.alloc.retire(s.old, txid, needed)
 		db.log = s.log
 		db.delta.reset(deltaMark{})
+		db.redo.at = s.redo
+	}
+	if g.told = s.how == sealToLog; g.told {
+		db.redo.through = txid
+		db.redo.waiting += redoSize(len(g.ops))
 	}
 	db.logged = s.logs
 	if db.delta.grown() {
@@ -1241,7 +1361,7 @@ func (s *sealer) settle(needed []uint64) {
 	}
 	db.moved += len(s.moves)
 	s.endMoves()
-	db.head = &snapshot{txid: txid, root: s.root, log: db.log.head, hwm: db.alloc.hwm, m: db.m}
+	db.head = &snapshot{txid: txid, root: s.root, log: db.log.head, hwm: db.alloc.hwm, redo: db.redo.place(), m: db.m}
 	db.root = s.root
 	if g.last == 0 {
 		return

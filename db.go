@@ -16,16 +16,19 @@ import (
 
 // A DB is an open store. All methods may be called by many goroutines at once.
 type DB struct {
-	name     string
-	opts     Options
-	readOnly bool
-	noBooks  bool // read-only, and the free log could not be read
-	onDisk   bool // the file has a device below it, so room ahead of need pays
-	file     backing.File
-	pageSize int
-	shift    uint // log2 of pageSize
-	seed     uint64
-	created  uint64
+	name      string
+	opts      Options
+	readOnly  bool
+	noBooks   bool  // read-only, and the free log could not be read
+	onDisk    bool  // the file has a device below it, so room ahead of need pays
+	volatile  bool  // read-only, and what the redo log tells is in memory only
+	redoAfter int   // flushes of few pages before a redo log is made
+	redoLeast int64 // its least length in bytes
+	file      backing.File
+	pageSize  int
+	shift     uint // log2 of pageSize
+	seed      uint64
+	created   uint64
 
 	published atomic.Pointer[snapshot] // what new readers see; nil once Close has begun
 	latched   atomic.Pointer[latch]
@@ -54,7 +57,9 @@ type writer struct {
 	kept        keptPages
 	root        ref       // of the newest finished transaction
 	head        *snapshot // the newest sealed state
-	durable     *snapshot
+	durable     *snapshot // of the last durable meta
+	safe        *snapshot // the last durable state: that, or what the redo log made of it
+	redo        redoLog
 	slot        int // of the meta of durable
 	flight      uint64
 	log         freeLog
@@ -95,10 +100,12 @@ type writer struct {
 	body     []byte
 	refs     []ref
 
-	spareScope *scope // of a transaction that has ended
-	spareGroup *group
-	spareFreed []freedRun // of a group
-	states     []uint64   // that the last seal kept
+	spareScope    *scope // of a transaction that has ended
+	spareGroup    *group
+	spareFreed    []freedRun // of a group
+	spareOps      []byte     // of a transaction that has ended
+	spareGroupOps []byte
+	states        []uint64 // that the last seal kept
 }
 
 // A retiredMapping is read through by snapshots up to last only.
@@ -180,7 +187,11 @@ func init() {
 // openOn opens a store on a file that is locked, and closes the file if that fails.
 func openOn(f backing.File, opts Options, onDisk bool) (*DB, error) {
 	db := &DB{name: f.Name(), opts: opts, readOnly: opts.ReadOnly, onDisk: onDisk, file: f, readers: newReaderTable()}
-	db.group, db.fewestAhead = new(group), fewestAhead
+	db.group, db.fewestAhead, db.redoAfter = new(group), fewestAhead, redoAfter
+	db.redoLeast = redoLeast
+	if t, ok := f.(backing.RedoTuner); ok {
+		db.redoAfter, db.redoLeast = t.RedoLog()
+	}
 	db.handlers.init()
 	db.events.init(opts.OnEvent)
 	if opts.TraceReaders {
@@ -247,7 +258,8 @@ func (db *DB) beginWrite(cancel <-chan struct{}) (*Tx, error) {
 	tx := &both.Tx
 	tx.db, tx.m, tx.hwm, tx.writable = db, db.m, db.alloc.hwm, true
 	tx.w = &both.w
-	*tx.w = writeTx{id: db.next, base: db.head.txid, durability: db.opts.Durability, deletes: true}
+	*tx.w = writeTx{id: db.next, base: db.head.txid, durability: db.opts.Durability, deletes: true, ops: db.spareOps}
+	db.spareOps = nil
 	tx.root = Bucket{tx: tx, root: db.root, writeBucket: &tx.w.root}
 	db.next++
 	db.begins++
@@ -325,13 +337,14 @@ func (db *DB) flushAll() error {
 	if db.readOnly {
 		return nil
 	}
+	dropped := false
 	for {
 		db.mu.Lock()
 		if l := db.latched.Load(); l != nil && !db.flushing {
 			db.mu.Unlock()
 			return l.err
 		}
-		if !db.flushing && db.head.txid == db.durable.txid {
+		if !db.flushing && db.head.txid == db.durable.txid && !db.dropsRedo(&dropped) {
 			db.mu.Unlock()
 			return nil
 		}
@@ -339,6 +352,21 @@ func (db *DB) flushAll() error {
 			return err
 		}
 	}
+}
+
+// dropsRedo tells whether one more transaction, an empty one, is needed for a file without a redo log
+// that ends where its data do. The log is dropped by any meta while the store is being closed.
+func (db *DB) dropsRedo(dropped *bool) bool {
+	if db.redo.at.n == 0 {
+		db.alloc.release(db.needed(nil))
+		if !*dropped || db.alloc.free.endingAt(db.alloc.hwm).n == 0 {
+			return false
+		}
+	}
+	*dropped = db.redo.at.n > 0
+	db.group.last, db.ended = db.next, db.next
+	db.next++
+	return true
 }
 
 // flushOrWait flushes what is sealed, or waits for a change while another flush is under way.
@@ -444,7 +472,7 @@ func (db *DB) waitDurable(ctx context.Context, txid uint64) error {
 		}
 		db.mu.Lock()
 		switch {
-		case db.durableThrough() >= txid:
+		case db.safeThrough() >= txid:
 			db.mu.Unlock()
 			return nil
 		case db.latched.Load() != nil:
@@ -455,7 +483,7 @@ func (db *DB) waitDurable(ctx context.Context, txid uint64) error {
 			return ErrDatabaseNotOpen
 		}
 		var err error
-		if db.head.txid > db.durable.txid {
+		if db.head.txid > db.safe.txid {
 			err = db.flushOrWait(ctx.Done())
 		} else {
 			err = db.waitChange(ctx.Done())
@@ -466,13 +494,33 @@ func (db *DB) waitDurable(ctx context.Context, txid uint64) error {
 	}
 }
 
-// durableThrough returns the newest id such that it and all before it are durable, or were
+// safeThrough returns the newest id such that it and all before it are durable, or were
 // rolled back, or changed nothing.
-func (db *DB) durableThrough() uint64 {
-	if db.head.txid == db.durable.txid && db.group.last == 0 {
-		return max(db.durable.txid, db.ended)
+func (db *DB) safeThrough() uint64 {
+	if db.head.txid == db.safe.txid && db.group.last == 0 {
+		return max(db.safe.txid, db.ended)
 	}
-	return db.durable.txid
+	return db.safe.txid
+}
+
+// waitMeta waits until this state, which is sealed, or a later one has a durable meta, so that what only
+// an older one needs is free.
+func (db *DB) waitMeta(txid uint64) error {
+	for {
+		db.mu.Lock()
+		switch {
+		case db.durable.txid >= txid:
+			db.mu.Unlock()
+			return nil
+		case db.latched.Load() != nil:
+			db.mu.Unlock()
+			return db.latched.Load().err
+		}
+		db.redo.stop = true
+		if err := db.flushOrWait(nil); err != nil {
+			return err
+		}
+	}
 }
 
 // scheduleFlush sees to it that a Deferred state is flushed in time. It tells whether so much
@@ -498,7 +546,7 @@ func (db *DB) scheduleFlush() (over bool) {
 
 // owesFlush tells whether something sealed waits for a flush that can be made.
 func (db *DB) owesFlush() bool {
-	return !db.closing && db.latched.Load() == nil && db.head.txid != db.durable.txid
+	return !db.closing && !db.volatile && db.latched.Load() == nil && db.head.txid != db.safe.txid
 }
 
 // armFlush sees to it that there is a flush after FlushInterval. It is called with mu.
@@ -565,7 +613,7 @@ func (db *DB) closeRetired() {
 	needed := db.needed(nil)
 	keep := db.retired[:0]
 	for _, r := range db.retired {
-		inUse := db.active != nil || db.durable.m == r.mapping || db.head.m == r.mapping || db.published.Load().m == r.mapping
+		inUse := db.active != nil || db.durable.m == r.mapping || db.safe.m == r.mapping || db.head.m == r.mapping || db.published.Load().m == r.mapping
 		for _, txid := range needed {
 			inUse = inUse || txid <= r.last && db.readBy(txid)
 		}

@@ -137,6 +137,7 @@ type scope struct {
 	allocs   runSet    // pages of the file that the scope allocated: extents, early writes
 	buried   []*Bucket // open buckets that were deleted or moved
 	handlers int       // commit handlers registered before the scope began
+	ops      int       // bytes of writeTx.ops before it
 }
 
 func newScope(serial uint64, root ref, handlers int) *scope {

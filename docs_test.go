@@ -68,6 +68,7 @@ func TestDocsByteTables(t *testing.T) {
 	m := meta{
 		pageSize: 8192, required: 0x11, optional: 0x22, seed: 0x3333333333333333, txid: 0x4444, base: 0x1111,
 		root: r, log: ref{pgno: 9, birth: 8, sum: 7}, hwm: 0x66, flags: metaClean | metaFlushed, created: 0x7777777777777777,
+		redo: redoPlace{5, 64},
 	}
 	metaBytes := m.encode()[:metaSize]
 	logRef := make([]byte, refSize)
@@ -91,6 +92,11 @@ func TestDocsByteTables(t *testing.T) {
 	log := pages[0]
 	r.put(log[headerSize:])
 
+	redo := &DB{seed: 0x3333333333333333}
+	redo.redo = redoLog{at: run{5, 64}, base: 0x1111, used: 3 * redoBlock}
+	record := redo.record([]*group{{ops: []byte("changes")}}, 0x2222, 0x4444)
+	recordSum := checksum(redo.seed, 5+3, 0x1111, record[8:redoHeader+len("changes")])
+
 	for _, c := range []struct {
 		table  string
 		bytes  []byte
@@ -100,7 +106,7 @@ func TestDocsByteTables(t *testing.T) {
 		{"meta", metaBytes, metaSize, map[string]any{
 			"magic": metaMagic[:], "version": metaVersion, "pageSize": 8192, "required": 0x11, "optional": 0x22,
 			"seed": m.seed, "txid": 0x4444, "base": 0x1111, "root": refBytes[:], "log": logRef,
-			"hwm": 0x66, "flags": 3, "created": m.created, "checksum": xxhash.Sum64(metaBytes[:504]),
+			"hwm": 0x66, "flags": 3, "created": m.created, "redoPgno": 5, "redoPages": 64, "checksum": xxhash.Sum64(metaBytes[:504]),
 		}},
 		{"ref", refBytes[:], refSize, map[string]any{
 			"pgno": r.pgno, "birth": r.birth, "count": r.count, "checksum": r.sum,
@@ -119,6 +125,7 @@ func TestDocsByteTables(t *testing.T) {
 		{"branch cell", branch, branchKeyOff, map[string]any{"ref": refBytes[:], "separator": []byte("separator")}},
 		{"bucket", b.header(), bucketHeaderSize, map[string]any{"root": refBytes[:], "sequence": b.sequence, "flags": 0}},
 		{"bucket", inline.header(), bucketHeaderSize, map[string]any{"root": countOnly[:], "sequence": 0, "flags": bucketInline, "page": []byte("the page")}},
+		{"redo record", record, redoHeader, map[string]any{"checksum": recordSum, "base": 0x1111, "before": 0x2222, "after": 0x4444, "length": len("changes"), "changes": []byte("changes")}},
 		{"log page", log, logRecords, map[string]any{"header": []byte(log[:headerSize]), "before": refBytes[:], "records": []byte{logReset, 0xe8, 0x07, logFree, 1, 10, 3}}},
 	} {
 		at := 0

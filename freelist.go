@@ -585,7 +585,12 @@ func (a *allocator) trim() {
 	if a.inside(last) && a.sparse() {
 		a.giveUpNursery()
 	}
-	if last.n > 0 && !a.inside(last) {
+	for _, o := range a.nursery { // which stays
+		if start := min(max(last.start, o.end()), last.end()); o.n > 0 && o.start < last.end() {
+			last = run{start, last.end() - start}
+		}
+	}
+	if last.n > 0 {
 		a.free.remove(last)
 		a.hwm = last.start
 	}
@@ -919,9 +924,10 @@ func (l *freeLog) outgrown(pageSize int) bool {
 }
 
 // obstructs tells whether pages of the log keep a sparse file from being cut, and it has grown by
-// a quarter and a page since the last snapshot: then the next one is due before it is outgrown.
-func (l *freeLog) obstructs(a *allocator, pageSize int) bool {
-	if !a.sparse() || l.records-l.snapshot <= max(l.snapshot/4, pageSize) {
+// a quarter and a page since the last snapshot, or is written seldom: then the next one is due before
+// it is outgrown.
+func (l *freeLog) obstructs(a *allocator, pageSize int, seldom bool) bool {
+	if !a.sparse() || !seldom && l.records-l.snapshot <= max(l.snapshot/4, pageSize) {
 		return false
 	}
 	bound := a.bound()

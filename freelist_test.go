@@ -568,7 +568,7 @@ func TestLogInTheWayIsDue(t *testing.T) {
 	l := freeLog{chain: []ref{{pgno: 10}, {pgno: 900}}, snapshot: 40_000, records: 50_001}
 	check := func(what string, want bool) {
 		t.Helper()
-		if got := l.obstructs(a, 4096); got != want {
+		if got := l.obstructs(a, 4096, false); got != want {
 			t.Errorf("%s: %v", what, got)
 		}
 	}

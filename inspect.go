@@ -172,9 +172,10 @@ type MetaInfo struct {
 	Base     uint64 // txid that was durable before the meta was written
 	Root     PageRef
 	FreeLog  PageRef
-	Pages    int  // the high-water mark
-	Clean    bool // written by a proper close
-	Flushed  bool // its pages were durable before it was written
+	Redo     PageRun // where the redo log is; no pages: there is none, as after a proper close
+	Pages    int     // the high-water mark
+	Clean    bool    // written by a proper close
+	Flushed  bool    // its pages were durable before it was written
 	Created  time.Time
 	Short    bool // the file is too short for the state
 }
@@ -192,8 +193,8 @@ func (in *Inspector) Metas() [2]MetaInfo {
 			continue
 		}
 		infos[i] = MetaInfo{
-			Slot: i, Version: metaVersion, PageSize: m.pageSize, Required: m.required, Optional: m.optional, Seed: m.seed,
-			Txid: m.txid, Base: m.base, Root: pageRef(m.root), FreeLog: pageRef(m.log), Pages: int(m.hwm),
+			Slot: i, Version: metaVersion, PageSize: m.pageSize, Required: m.requires(), Optional: m.optional, Seed: m.seed,
+			Txid: m.txid, Base: m.base, Root: pageRef(m.root), FreeLog: pageRef(m.log), Redo: PageRun{m.redo.pgno, int(m.redo.pages)}, Pages: int(m.hwm),
 			Clean: m.flags&metaClean != 0, Flushed: m.flags&metaFlushed != 0,
 			Created: time.Unix(0, int64(m.created)), Short: in.size < m.length(),
 		}
@@ -204,7 +205,7 @@ func (in *Inspector) Metas() [2]MetaInfo {
 // A PageKind says what a page holds.
 type PageKind uint8
 
-// The kinds of pages. ExtentPage, FreePage and DamagedPage cannot be told from the page alone,
+// The kinds of pages. ExtentPage, FreePage, RedoLogPage and DamagedPage cannot be told from the page alone,
 // only from what refers to it.
 const (
 	UnknownPage PageKind = iota // neither reached nor known to be free
@@ -215,9 +216,10 @@ const (
 	FreeLogPage // of the list of free pages
 	FreePage
 	DamagedPage // something refers to it, but it is not what was written
+	RedoLogPage // of the log of what small commits did since the meta; known from the meta
 )
 
-var pageKindNames = [...]string{"unknown", "meta", "branch", "leaf", "extent", "free log", "free", "damaged"}
+var pageKindNames = [...]string{"unknown", "meta", "branch", "leaf", "extent", "free log", "free", "damaged", "redo log"}
 
 // String returns the kind's name.
 func (k PageKind) String() string {

@@ -37,11 +37,11 @@ func fillOne(t *testing.T, db *folio.DB, i int) {
 
 func TestPreviousOpensTheStateBefore(t *testing.T) {
 	path := filepath.Join(testdir.New(t), "store")
-	must(t, os.WriteFile(path, crashed(t, 200), 0o600))
+	must(t, os.WriteFile(path, crashed(t, 50), 0o600))
 	for _, c := range []struct {
 		previous bool
 		want     uint64
-	}{{false, 200}, {true, 199}} {
+	}{{false, 50}, {true, 49}} {
 		db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Previous: c.previous})
 		must(t, err)
 		view(t, db, func(b *folio.Bucket) error {

@@ -28,14 +28,14 @@ type keptPages struct {
 // keeps tells whether a seal of n pages that no flush follows keeps them in memory. A large one
 // goes to the file at once, by way of its end, as one that was too large for memory does.
 func (db *DB) keeps(n int) bool {
-	return db.onDisk && int64(n)<<db.shift <= db.opts.DirtyLimit/4
+	return db.volatile || db.onDisk && int64(n)<<db.shift <= db.opts.DirtyLimit/4
 }
 
 // roomToKeep sees to it that n more pages can be kept within Options.DirtyLimit, apart from those
 // that a flush is writing.
 func (db *DB) roomToKeep(n int) error {
 	k := &db.kept
-	if int64(k.all.pages-k.flying.pages+uint64(n))<<db.shift <= db.opts.DirtyLimit {
+	if db.volatile || int64(k.all.pages-k.flying.pages+uint64(n))<<db.shift <= db.opts.DirtyLimit {
 		return nil
 	}
 	pages := db.keptExcept(&k.flying) // old ones too: their places are nobody else's
@@ -66,7 +66,7 @@ func (s *sealer) keep() error {
 		k.all.mark(run{w.pgno, 1})
 	}
 	for _, p := range s.order {
-		db.dirty.at(p.pgno).buf = nil // it has another owner now
+		s.page(p.pgno).buf = nil // it has another owner now
 	}
 	return nil
 }

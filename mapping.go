@@ -138,6 +138,7 @@ type snapshot struct {
 	root  ref
 	log   ref // newest page of the free log; of an older state if sealed without a meta
 	hwm   uint32
+	redo  redoPlace // of its meta
 	m     *mapping
 	found [4]atomic.Pointer[foundBucket] // top-level buckets that readers looked up
 }

@@ -26,7 +26,8 @@ import (
 //	96  high-water mark u32   in pages
 //	100 flags u32             metaClean, metaFlushed
 //	104 creation time u64     Unix nanoseconds
-//	112 zero
+//	112 redo log u32, u32     its first page and number of pages; with featureRedo
+//	120 zero
 //	504 checksum u64          xxhash64 of all before it
 type meta struct {
 	pageSize int
@@ -40,7 +41,11 @@ type meta struct {
 	hwm      uint32
 	flags    uint32
 	created  uint64
+	redo     redoPlace
 }
+
+// A redoPlace is where a redo log is: its first page and number of pages, 0 if there is none.
+type redoPlace struct{ pgno, pages uint32 }
 
 const (
 	metaSize    = 512
@@ -49,6 +54,9 @@ const (
 
 	metaClean   = 1 // written by Close, after all else was durable
 	metaFlushed = 2 // its pages were durable before it was written
+
+	// featureRedo: the state is that of the meta and what its redo log tells of.
+	featureRedo = 1
 
 	metaPages = 2
 
@@ -68,6 +76,14 @@ var (
 	errMetaVersion = errors.New("format version")
 )
 
+// requires returns the features that whoever opens the file must know.
+func (m meta) requires() uint32 {
+	if m.redo.pages > 0 {
+		return m.required | featureRedo
+	}
+	return m.required
+}
+
 func (m meta) encode() []byte { return m.encodeTo(make([]byte, m.pageSize)) }
 
 // encodeTo writes the meta to a page that holds nothing, or a meta.
@@ -75,7 +91,7 @@ func (m meta) encodeTo(b []byte) []byte {
 	copy(b, metaMagic[:])
 	le.PutUint32(b[8:], metaVersion)
 	le.PutUint32(b[12:], uint32(m.pageSize))
-	le.PutUint32(b[16:], m.required)
+	le.PutUint32(b[16:], m.requires())
 	le.PutUint32(b[20:], m.optional)
 	le.PutUint64(b[24:], m.seed)
 	le.PutUint64(b[32:], m.txid)
@@ -85,6 +101,8 @@ func (m meta) encodeTo(b []byte) []byte {
 	le.PutUint32(b[96:], m.hwm)
 	le.PutUint32(b[100:], m.flags)
 	le.PutUint64(b[104:], m.created)
+	le.PutUint32(b[112:], m.redo.pgno)
+	le.PutUint32(b[116:], m.redo.pages)
 	le.PutUint64(b[metaSumOff:], xxhash.Sum64(b[:metaSumOff]))
 	return b
 }
@@ -116,6 +134,13 @@ func decodeMeta(b []byte) (meta, error) {
 		hwm:      le.Uint32(b[96:]),
 		flags:    le.Uint32(b[100:]),
 		created:  le.Uint64(b[104:]),
+	}
+	if m.required&featureRedo != 0 {
+		m.required &^= featureRedo
+		m.redo = redoPlace{le.Uint32(b[112:]), le.Uint32(b[116:])}
+		if r := m.redo; r.pgno < metaPages || uint64(r.pgno)+uint64(r.pages) > uint64(m.hwm) || r.pages == 0 {
+			return m, fmt.Errorf("meta: redo log of %d pages at %d", r.pages, r.pgno)
+		}
 	}
 	return m, m.validate()
 }

@@ -112,6 +112,7 @@ func (t *readerTable) begun() uint64 {
 // appendNeeded adds to an empty list the states that may still be read: those of open readers,
 // and the others given, except 0; sorted, each once.
 func (t *readerTable) appendNeeded(s []uint64, others ...uint64) []uint64 {
+	s = slices.Grow(s, 2*len(others))
 	t.each(func(txid uint64) { s = append(s, txid) })
 	for _, txid := range others {
 		if txid != 0 {

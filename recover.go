@@ -86,9 +86,17 @@ func (db *DB) recoverFrom(slots [2]slot, size int64, flushed func() error) error
 		if err := flushed(); err != nil {
 			return err
 		}
-		return db.overrule(m, 1-at)
+		if err := db.overrule(m, 1-at); err != nil {
+			return err
+		}
 	}
-	return nil
+	if m.redo.pages == 0 || db.opts.Previous {
+		return nil
+	}
+	if err := flushed(); err != nil {
+		return err
+	}
+	return db.repeat(m)
 }
 
 // flushFound begins to flush what an earlier process left, in a writable open, and returns a
@@ -249,6 +257,9 @@ func (db *DB) choose(slots [2]slot, size int64) (int, error) {
 			if errors.As(errs[at], &unread) {
 				// It may be whole, and acknowledged: taking an older one would lose it.
 				return 0, errs[at]
+			}
+			if errs[at] != nil && at == first && db.wasDurable(s.meta, size) {
+				return 0, fmt.Errorf("the newest state was durable, and is damaged: %w", errs[at])
 			}
 			if errs[at] == nil {
 				if at != first || slots[1-at].err != nil && !slots[1-at].blank {
@@ -557,8 +568,9 @@ func (db *DB) start(m meta, at int, next uint64, size int64) error {
 	}
 	db.alloc.free = free
 	db.log = log
-	s := &snapshot{txid: m.txid, root: m.root, log: m.log, hwm: m.hwm, m: db.m}
-	db.root, db.head, db.durable = m.root, s, s
+	s := &snapshot{txid: m.txid, root: m.root, log: m.log, hwm: m.hwm, redo: m.redo, m: db.m}
+	db.root, db.head, db.durable, db.safe = m.root, s, s, s
+	db.redo = redoLog{at: runOf(m.redo)}
 	db.published.Store(s)
 	return nil
 }
@@ -571,6 +583,12 @@ func pagesInUse(m meta, free *pageSet, log []ref) (pageSet, error) {
 			return used, corruptf(r.pgno, "of the free log, and free")
 		}
 		used.set(run{r.pgno, 1}, false)
+	}
+	if redo := runOf(m.redo); redo.n > 0 {
+		if !used.has(redo, true) {
+			return used, corruptf(redo.start, "of the redo log, and free or of the free log")
+		}
+		used.set(redo, false)
 	}
 	if m.root.pgno != 0 && !used.has(run{m.root.pgno, 1}, true) {
 		return used, corruptf(m.root.pgno, "the root, and free or of the free log")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 	"math/rand"
 	"slices"
 	"testing"
@@ -224,6 +225,7 @@ func TestLoneCommitsGoOn(t *testing.T) {
 	f := &writeFile{File: &memoryFile{}}
 	db, err := openOn(f, (&Options{}).withDefaults(), true)
 	ok(t, err)
+	withoutRedo(db)
 	ok(t, putRandom(db, rng, n, 2*n))
 	for _, again := range []bool{false, true} {
 		if again {
@@ -232,6 +234,7 @@ func TestLoneCommitsGoOn(t *testing.T) {
 			f = &writeFile{File: &memoryFile{buf: image}} // as after a crash
 			db, err = openOn(f, (&Options{}).withDefaults(), true)
 			ok(t, err)
+			withoutRedo(db)
 		}
 		for range 5000 {
 			ok(t, putRandom(db, rng, n, 1))
@@ -406,12 +409,16 @@ func TestMovesBeneathAnOpenTransaction(t *testing.T) {
 	sound(t, db)
 }
 
+// withoutRedo has every commit write its pages.
+func withoutRedo(db *DB) { db.redoAfter = math.MaxInt }
+
 // A damaged page is not moved: with a new checksum nobody would see the damage.
 func TestDamagedPagesStay(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	f := &memoryFile{}
 	const n = 20_000
 	db := newScattered(t, f, rng, n)
+	withoutRedo(db)
 	var damaged uint32
 	ok(t, db.View(inBucket(func(b *Bucket) error {
 		p, err := b.tx.load(b.root, -1)
@@ -559,6 +566,7 @@ func TestLongRunsAreFound(t *testing.T) {
 	const size, pages = 4000, 90
 	db, err := openOn(&memoryFile{}, (&Options{MaxSize: size << 12}).withDefaults(), true)
 	ok(t, err)
+	withoutRedo(db)
 	defer db.Close()
 	put := func(i, pages int) error {
 		return db.Update(inB(func(b *Bucket) error {

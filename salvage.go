@@ -61,6 +61,11 @@ type SalvageReport struct {
 	// them may be among those set apart. What stood in lost nested buckets is not counted.
 	Lost   int64
 	Losses []SalvageLoss
+
+	// Redone is the number of records of the redo log that were done again; what they changed is not
+	// counted above. RedoDamage says why others were not, nil if there were none.
+	Redone     int64
+	RedoDamage error
 }
 
 // A SalvageLoss is a page or value that could not be read, and what is known of it.
@@ -842,8 +847,34 @@ func (g *salvage) store(ctx context.Context, dst *DB) error {
 		if tx.root.Count() > 0 {
 			return errors.New("salvaging: the destination is not empty")
 		}
-		return g.storeInside(ctx, g.s.buckets[0], &tx.root, children)
+		if err := g.storeInside(ctx, g.s.buckets[0], &tx.root, children); err != nil {
+			return err
+		}
+		return g.repeat(tx)
 	})
+}
+
+// repeat does what the redo log tells of, as far as it is whole: also in buckets that are lost, which
+// it creates.
+func (g *salvage) repeat(tx *Tx) error {
+	if g.in.at < 0 {
+		return nil
+	}
+	m := g.in.slots[g.in.at].meta
+	if m.redo.pages == 0 {
+		return nil
+	}
+	records, last, err := (&DB{seed: m.seed}).redoRecords(g.in.f, m)
+	if err != nil {
+		g.report.RedoDamage = err
+	}
+	for _, r := range records {
+		if err := tx.repeat(r, true); err != nil {
+			return err
+		}
+	}
+	g.report.Txid, g.report.Redone = int(last), int64(len(records))
+	return nil
 }
 
 // storeBucket writes a bucket to the empty bucket to: first its pairs, then the buckets in it.

@@ -1,7 +1,6 @@
 package folio
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"math/bits"
@@ -233,7 +232,7 @@ func (db *DB) relieve(n int) {
 	}
 	txid := db.head.txid
 	// An error is told by what cannot be had for it.
-	db.unlocked(func() error { return db.waitDurable(context.Background(), txid) })
+	db.unlocked(func() error { return db.waitMeta(txid) })
 	a.release(db.needed(nil))
 }
 
@@ -269,7 +268,7 @@ func (db *DB) there() (end uint32, free uint64) {
 func (db *DB) makeRoom(n uint32, keep uint64, straight bool) error {
 	a := db.alloc
 	exists, room := db.there()
-	if !db.onDisk || room >= uint64(n)+keep {
+	if !db.onDisk || db.volatile || room >= uint64(n)+keep {
 		return nil
 	}
 	if straight && room >= keep {
@@ -477,7 +476,7 @@ func (tx *Tx) allocExtent(n int64) (extent, error) {
 	}
 	e.pgno = rs[0].start
 	tx.w.scope().allocs.add(rs[0])
-	tx.w.changed = true
+	tx.w.change()
 	return e, nil
 }
 

@@ -49,6 +49,7 @@ func TestCommitsSplitPieces(t *testing.T) {
 		opts.Durability = durability
 		db, err = openOn(f, opts.withDefaults(), true)
 		ok(t, err)
+		withoutRedo(db)
 		loaded := db.size
 		for i := range 3000 {
 			ok(t, putRandom(db, rng, n, 1))
@@ -78,6 +79,7 @@ func TestSplitPiecesAgain(t *testing.T) {
 	f := &splitFile{asked: map[int64]int{}}
 	db, err := openOn(f, (&Options{}).withDefaults(), true)
 	ok(t, err)
+	withoutRedo(db)
 	t.Cleanup(func() { db.Close() })
 	rng := rand.New(rand.NewSource(1))
 	const n = 400_000

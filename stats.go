@@ -51,10 +51,11 @@ type PageCounts struct {
 	Extent  int64 // of large values and long keys
 	FreeLog int64 // of the list of free pages
 	Ahead   int64 // of zeros, room ahead of need
+	Redo    int64 // of the redo log, which is written in blocks of 4 KiB: as many bytes, rounded up
 }
 
 func (c PageCounts) sum() int64 {
-	return c.Meta + c.Branch + c.Leaf + c.Extent + c.FreeLog + c.Ahead
+	return c.Meta + c.Branch + c.Leaf + c.Extent + c.FreeLog + c.Ahead + c.Redo
 }
 
 // add counts a page of a tree or of the free log.
@@ -111,7 +112,8 @@ type counters struct {
 	begins, commits, rollbacks, seals, flushes int
 
 	groups, flushTimes Histogram
-	written            PageCounts
+	written            PageCounts  // but for the redo log
+	redone             int64       // bytes of it
 	past               []pastState // states published before, which may still be needed
 }
 
@@ -132,8 +134,9 @@ func (db *DB) Stats() Stats {
 	s.FreePageN, s.PendingPageN = int(db.alloc.free.pages), int(db.alloc.waiting)
 	s.KeptPageN = int(db.kept.all.pages)
 	s.DataPageN = s.PageN - metaPages - s.FreeLogPageN - s.FreePageN - s.PendingPageN
-	s.FileSize, s.BytesWritten, s.Written = db.size, db.written.sum()<<db.shift, db.written
-	s.Txid, s.DurableTxid = int(db.head.txid), int(db.durable.txid)
+	s.FileSize, s.BytesWritten, s.Written = db.size, db.written.sum()<<db.shift+db.redone, db.written
+	s.Written.Redo = (db.redone + int64(db.pageSize) - 1) >> db.shift
+	s.Txid, s.DurableTxid = int(db.head.txid), int(db.safe.txid)
 	s.OldestAge, s.OldestBytes = db.oldest(uint64(s.OldestTxid))
 	return s
 }

@@ -3,6 +3,7 @@ package folio_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -71,6 +72,7 @@ type stressRun struct {
 
 	disk struct { // what the hook of the file knows; see onOp
 		sync.Mutex
+		log      redoLogs
 		rand     *rand.Rand
 		next     int // operation at which the disk fills up or is cleared
 		full     bool
@@ -133,6 +135,7 @@ func (s *stressRun) fileOptions() simfile.Options {
 func (s *stressRun) onOp(n int, op simfile.Op) {
 	d := &s.disk
 	d.Lock()
+	d.log.look(s.f, s.opts.PageSize)
 	defer d.Unlock()
 	if s.tight && n >= d.next {
 		d.next = n + 1 + d.rand.IntN(60)
@@ -144,7 +147,7 @@ func (s *stressRun) onOp(n int, op simfile.Op) {
 		}
 	}
 	if s.ailing && n >= d.next && op.Kind == simfile.Write && d.rand.IntN(15) == 0 {
-		s.f.Fail(simfile.Fault{At: n, Kind: simfile.Write, From: 2 * int64(s.opts.PageSize), Reach: simfile.Reach(d.rand.IntN(3))})
+		s.f.Fail(simfile.Fault{At: n, Kind: simfile.Write, From: 2 * int64(s.opts.PageSize), Spare: d.log.holds, Reach: simfile.Reach(d.rand.IntN(3))})
 	}
 	if n == d.snapshot {
 		d.images = append(d.images, stressImage{s.f.RandomImage(s.seed).Bytes, slices.Clone(d.acked)})
@@ -152,6 +155,27 @@ func (s *stressRun) onOp(n int, op simfile.Op) {
 	if op.Kind == simfile.SyncEnd && d.rand.IntN(2) == 0 {
 		time.Sleep(time.Duration(d.rand.IntN(50)) * time.Microsecond)
 	}
+}
+
+// A redoLogs is where the metas name redo logs. That a write there fails leaves it open, like that of a meta,
+// what is durable.
+type redoLogs struct {
+	from, to [2]atomic.Int64
+}
+
+func (l *redoLogs) look(f *simfile.File, pageSize int) {
+	for slot := range 2 {
+		var b [8]byte
+		if _, err := f.ReadAt(b[:], int64(slot*pageSize)+112); err == nil {
+			from := int64(binary.LittleEndian.Uint32(b[:]))
+			l.from[slot].Store(from * int64(pageSize))
+			l.to[slot].Store((from + int64(binary.LittleEndian.Uint32(b[4:]))) * int64(pageSize))
+		}
+	}
+}
+
+func (l *redoLogs) holds(off int64) bool {
+	return l.from[0].Load() <= off && off < l.to[0].Load() || l.from[1].Load() <= off && off < l.to[1].Load()
 }
 
 // clear gives the disk room for good.

@@ -33,6 +33,7 @@ type survey struct {
 	trusting bool // extents are believed without it
 	root     ref
 	log      ref
+	redo     run
 	txid     uint64
 	books    *runSet // free pages, nil if that is not known
 	end      uint32  // of a state found without a meta: its high-water mark, if books are there
@@ -100,6 +101,7 @@ func (in *Inspector) newSurvey(ctx context.Context) *survey {
 	if in.at >= 0 {
 		m := in.slots[in.at].meta
 		s.seed, s.sealed, s.root, s.log, s.txid = m.seed, true, m.root, m.log, m.txid
+		s.redo = runOf(m.redo)
 		s.books = in.freePages()
 	}
 	return s
@@ -108,6 +110,9 @@ func (in *Inspector) newSurvey(ctx context.Context) *survey {
 // run walks the bucket tree and all buckets.
 func (s *survey) run() error {
 	s.chain()
+	if s.redo.n > 0 {
+		_ = s.claim(s.redo.start, s.redo.n, RedoLogPage, &surveyed{}) // should it be taken, the meta is a forged one
+	}
 	s.add(nil, nil, s.root, 0)
 	return s.walk()
 }

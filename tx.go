@@ -59,6 +59,10 @@ type writeTx struct {
 	abandoned  bool // failed because the group below it did
 	writing    run  // the extent that is being written without the mutex
 	tail       tail
+	ops        []byte      // what the transaction did, for the redo log
+	toldOf     *Bucket     // the bucket that the last of it is about
+	telling    bool        // the change under way is told there
+	untold     bool        // there were others
 	root       writeBucket // of Tx.root
 	opened     writeBucket // of Tx.opened
 }
@@ -417,7 +421,7 @@ func (tx *Tx) exposeRef(r ref) {
 // innermost scope may change, and its ref. The caller puts that ref where r was.
 func (tx *Tx) writablePage(r ref, level int) (ref, page, error) {
 	s := tx.w.scope()
-	tx.w.changed = true
+	tx.w.change()
 	if r.dirty() {
 		return r, tx.db.dirty.own(r.pgno, s), nil
 	}
@@ -440,7 +444,7 @@ func (tx *Tx) newPage(level int, cells []cell) uint32 {
 
 // addPage adds a page whose buffer was filled with cells.
 func (tx *Tx) addPage(buf page, cells []cell) uint32 {
-	tx.w.changed = true
+	tx.w.change()
 	idx := tx.db.dirty.add(buf, tx.w.scope())
 	tx.db.dirty.at(idx).buckets = buf.level() == 0 && holdBuckets(cells)
 	return idx
@@ -465,7 +469,7 @@ func (tx *Tx) refill(pgno uint32, buf page, cells []cell) {
 
 // dropPage takes the page of r, but nothing below it, out of the tree.
 func (tx *Tx) dropPage(r ref) {
-	tx.w.changed = true
+	tx.w.change()
 	if r.dirty() {
 		tx.db.dirty.drop(r.pgno, tx.w.scope())
 		return
@@ -715,7 +719,10 @@ func (tx *Tx) Savepoint() *Savepoint {
 		return nil
 	}
 	defer tx.leave(tx.enter(), nil)
-	if err := tx.root.writeBack(); err != nil {
+	tx.w.telling = true // headers, which follow from what was told
+	err := tx.root.writeBack()
+	tx.w.telling = false
+	if err != nil {
 		tx.fail(err)
 		return nil
 	}
@@ -733,6 +740,7 @@ func (tx *Tx) openScope() {
 		return
 	}
 	tx.w.scopes = append(tx.w.scopes, newScope(tx.db.scopes, tx.root.root, len(tx.w.handlers)))
+	tx.w.scope().ops = len(tx.w.ops)
 }
 
 // Rollback undoes all changes since the savepoint and ends it and those inside it. Buckets
@@ -799,6 +807,7 @@ func (tx *Tx) undoScope() {
 	}
 	tx.root.root = s.root
 	tx.w.handlers = tx.w.handlers[:s.handlers]
+	tx.w.ops, tx.w.toldOf = tx.w.ops[:min(s.ops, len(tx.w.ops))], nil
 }
 
 // keepExposed keeps what scope s allocated from being used again before the transaction ends

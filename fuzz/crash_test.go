@@ -3,6 +3,7 @@ package fuzz
 import (
 	"flag"
 	"fmt"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -154,7 +155,7 @@ func (r *crashRun) explain(err error) error {
 // run runs the workload, on a new file or on what a crash or the preparation left.
 func (r *crashRun) run() error {
 	r.runs.Add(1)
-	o := simfile.Options{Seed: r.seed, OnOp: r.crashHere, Direct: r.seed%2 == 1}
+	o := r.redo(simfile.Options{Seed: r.seed, OnOp: r.crashHere, Direct: r.seed%2 == 1})
 	switch {
 	case r.f != nil: // after a crash
 		f := r.f
@@ -204,6 +205,14 @@ func (r *crashRun) runOn(db *folio.DB, s model.State, o simfile.Options) error {
 	return nil
 }
 
+// redo says when the stores of the run have a redo log: some at once, some later, some never.
+func (r *crashRun) redo(o simfile.Options) simfile.Options {
+	if n := r.seed / 2 % 4; n > 0 {
+		o.RedoBytes, o.RedoAfter = int64(n)*8<<10, int(n-1)*2
+	}
+	return o
+}
+
 func (r *crashRun) open() (*folio.DB, error) {
 	o := r.kind.opts
 	return foliotest.Open(r.f, &o)
@@ -242,7 +251,7 @@ func (r *crashRun) crashHere(n int, op simfile.Op) {
 			r.images.Add(1)
 		}
 		again := img.Hash%r.rarity() == 0
-		f := simfile.FromImage(img.Bytes, simfile.Options{MapAhead: 32 << 10, Untracked: !again, Direct: img.Hash>>32%2 == 1})
+		f := simfile.FromImage(img.Bytes, r.redo(simfile.Options{MapAhead: 32 << 10, Untracked: !again, Direct: img.Hash>>32%2 == 1}))
 		if err := r.survives(f, again); err != nil {
 			r.fail(r.explain(fmt.Errorf("operation %d (%v), image %q: %w", n, op, img.Name, err)))
 			return
@@ -316,7 +325,7 @@ func script(s string) []workload.Op {
 
 // longFreeLog returns a store whose free log is about to be written anew.
 var longFreeLog = sync.OnceValues(func() ([]byte, model.State) {
-	f := simfile.New(simfile.Options{})
+	f := simfile.New(simfile.Options{RedoBytes: 1, RedoAfter: math.MaxInt}) // each commit writes a meta
 	db, err := foliotest.Open(f, nil)
 	if err != nil {
 		panic(err)

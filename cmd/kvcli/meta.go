@@ -73,6 +73,7 @@ func metaFacts(m folio.MetaInfo, opened bool) []fact {
 		{"page_size", m.PageSize},
 		{"root", refFact(m.Root)},
 		{"free_log", refFact(m.FreeLog)},
+		{"redo_log", runFact(m.Redo)},
 		{"format_version", m.Version},
 		{"features_required", fmt.Sprintf("%#x", m.Required)},
 		{"features_optional", fmt.Sprintf("%#x", m.Optional)},
@@ -103,6 +104,23 @@ func (r refFact) String() string {
 		return "none"
 	}
 	return fmt.Sprintf("page %d of txid %d, %d entries, checksum %016x", r.Pgno, r.Birth, r.Count, r.Checksum)
+}
+
+// A runFact is adjacent pages.
+type runFact folio.PageRun
+
+func (r runFact) String() string {
+	if r.N == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d pages from %d on", r.N, r.Pgno)
+}
+
+func (r runFact) MarshalJSON() ([]byte, error) {
+	if r.N == 0 {
+		return []byte("null"), nil
+	}
+	return fmt.Appendf(nil, `{"page":%d,"pages":%d}`, r.Pgno, r.N), nil
 }
 
 func (r refFact) MarshalJSON() ([]byte, error) {

@@ -116,7 +116,7 @@ func (m *pageMap) groupOf(pgno int) int { return m.group[m.Bucket[pgno]] }
 
 var pageMarks = map[folio.PageKind]byte{
 	folio.UnknownPage: '?', folio.MetaPage: 'M', folio.BranchPage: 'B', folio.LeafPage: 'L', folio.ExtentPage: 'v',
-	folio.FreeLogPage: 'f', folio.FreePage: '.', folio.DamagedPage: '!',
+	folio.FreeLogPage: 'f', folio.FreePage: '.', folio.DamagedPage: '!', folio.RedoLogPage: 'r',
 }
 
 // ofBucket tells whether pages of the kind belong to a bucket.
@@ -181,7 +181,7 @@ func (m *pageMap) sums(c *cli) *table {
 		count[r]++
 	}
 	t := &table{columns: []string{"pages", "kind", "bucket"}}
-	kinds := []folio.PageKind{folio.MetaPage, folio.FreeLogPage, folio.FreePage, folio.UnknownPage, folio.DamagedPage, folio.BranchPage, folio.LeafPage, folio.ExtentPage}
+	kinds := []folio.PageKind{folio.MetaPage, folio.FreeLogPage, folio.RedoLogPage, folio.FreePage, folio.UnknownPage, folio.DamagedPage, folio.BranchPage, folio.LeafPage, folio.ExtentPage}
 	for g, path := range m.groups {
 		for _, k := range kinds {
 			n := count[row{k, g}]
@@ -297,7 +297,7 @@ func (m *pageMap) rgb(pgno int) color.RGBA {
 	switch k := m.Kinds[pgno]; k {
 	case folio.MetaPage:
 		return color.RGBA{0, 0, 0, 255}
-	case folio.FreeLogPage:
+	case folio.FreeLogPage, folio.RedoLogPage:
 		return color.RGBA{90, 90, 90, 255}
 	case folio.FreePage:
 		return color.RGBA{238, 238, 238, 255}

@@ -92,6 +92,12 @@ func (c *cli) printSalvage(r *folio.SalvageReport, took time.Duration, asJSON bo
 	if r.LostAndFound != "" {
 		facts = append(facts, fact{"apart_in", bucketPath{[]byte(r.LostAndFound)}})
 	}
+	if r.Redone > 0 {
+		facts = append(facts, fact{"redo_log_records", r.Redone})
+	}
+	if r.RedoDamage != nil {
+		facts = append(facts, fact{"redo_log", r.RedoDamage.Error()})
+	}
 	facts = append(facts,
 		fact{"lost_pages_or_values", len(r.Losses)}, fact{"lost_entries", r.Lost}, fact{"txid", r.Txid},
 		fact{"checksums", r.Verified}, fact{"free_list", r.FreeLog}, fact{"seconds", seconds(took)})

@@ -18,9 +18,9 @@ var few = []string{"-images", "70000"}
 
 const (
 	openFlush = "		err := db.file.SyncData()\n"
-	needed    = "published, db.durable.txid, db.flight, base)"
+	needed    = "published, db.durable.txid, db.safe.txid, db.flight, base)"
 	newFlush  = "f := flush{groups: db.ahead, slot: 1 - db.slot}"
-	setFlight = "db.flight = f.state.txid"
+	setFlight = "db.flight = f.state.txid\n\tf.meta"
 )
 
 var mutations = []mutation{
@@ -74,7 +74,7 @@ var mutations = []mutation{
 		[]edit{{"recover.go", "next = max(next, other.meta.txid)", "_ = other"}},
 		"./fuzz", "TestRuleTxidsAreUsedOnce", nil},
 	{"LostMetaLeft", "the meta of a lost transaction is not overwritten",
-		[]edit{{"recover.go", "		return db.overrule(m, 1-at)\n", "\t\treturn nil\n"}},
+		[]edit{{"recover.go", "err := db.overrule(m, 1-at)", "err := error(nil)"}},
 		"./fuzz", "TestRuleTxidsAreUsedOnce", nil},
 	{"UnreadIsLost", "a state that cannot be read is passed over for the one before it",
 		[]edit{{"recover.go", "if errors.As(errs[at], &unread) {", "if errors.As(errs[at], &unread) && false {"}},
@@ -82,7 +82,7 @@ var mutations = []mutation{
 
 	// Metas.
 	{"SlotByTxid", "a meta goes to slot txid mod 2",
-		[]edit{{"commit.go", setFlight, setFlight + "\n\tf.slot = int(f.state.txid & 1)"}},
+		[]edit{{"commit.go", setFlight, "f.slot = int(f.state.txid & 1)\n\t" + setFlight}},
 		"./fuzz", "TestCrash", few},
 	{"SlotOfDurable", "a meta goes over the durable one",
 		[]edit{{"commit.go", "slot: 1 - db.slot", "slot: db.slot"}},
@@ -118,7 +118,7 @@ var mutations = []mutation{
 `}},
 		"./fuzz", "TestCrash", few},
 	{"PublishBeforeFlush", "a state is published before it is durable",
-		[]edit{{"commit.go", setFlight, setFlight + "\n\tdb.publish(db.head)"}},
+		[]edit{{"commit.go", setFlight, "db.publish(db.head)\n\t" + setFlight}},
 		"./fuzz", "TestRuleVisibilityFollowsDurability", nil},
 
 	// Failures.
@@ -140,16 +140,16 @@ var mutations = []mutation{
 
 	// Reuse of pages.
 	{"ReuseBeforeDurable", "pages of the durable state are used again",
-		[]edit{{"commit.go", needed, "published, 0, db.flight, base)"}},
+		[]edit{{"commit.go", needed, "published, 0, db.safe.txid, db.flight, base)"}},
 		"./fuzz", "TestRuleDurableStateStays", nil},
 	{"ReuseIgnoresReaders", "pages that readers see are used again",
 		[]edit{{"commit.go", "return db.readers.appendNeeded(list[:0], published", "return newReaderTable().appendNeeded(nil, published"}},
 		"./fuzz", "TestRuleReadersKeepTheirPages", nil},
 	{"ReuseIgnoresPublished", "pages of the published state are used again",
-		[]edit{{"commit.go", needed, "0*published, db.durable.txid, db.flight, base)"}},
+		[]edit{{"commit.go", needed, "0*published, db.durable.txid, db.safe.txid, db.flight, base)"}},
 		"./fuzz", "TestRulePublishedStateStays", nil},
 	{"ReuseIgnoresFlight", "pages of a state whose flush is under way are used again",
-		[]edit{{"commit.go", needed, "published, db.durable.txid, 0, base)"}},
+		[]edit{{"commit.go", needed, "published, db.durable.txid, db.safe.txid, 0, base)"}},
 		"./fuzz", "TestRuleStateInFlightStays", nil},
 	{"ReuseAtOnce", "a transaction uses pages again that it freed itself",
 		[]edit{{"tx.go", "	s.freed = append(s.freed, freedRun{r, birth})\n}", "	tx.db.alloc.free.add(r)\n}"}},
@@ -196,6 +196,26 @@ var mutations = []mutation{
 	{"KeptNotWritten", "a meta is written without the pages that were kept in memory",
 		[]edit{{"commit.go", "db.writeKept(f.kept)", "db.writeKept(nil)"}},
 		"./fuzz", "TestCrash", nil},
+	// The redo log.
+	{"RedoNotFlushed", "a record of the redo log is not flushed",
+		[]edit{{"redo.go", "if err := db.file.SyncData(); err", "if err := error(nil); err"}},
+		"./fuzz", "TestCrash", few},
+	{"RedoNotRepeated", "what the redo log tells of is not done at open",
+		[]edit{{"recover.go", "	return db.repeat(m)\n", "	return nil\n"}},
+		"./fuzz", "TestCrash", few},
+	{"RedoOverwritten", "a record is written over the one before it",
+		[]edit{{"commit.go", "db.redo.used += int64(len(f.record))", "db.redo.used += 0"}},
+		"./fuzz", "TestCrash", few},
+	{"RedoUntold", "a group is told though the log has no words for a part of it",
+		[]edit{{"redo.go", "l.at.n == 0 || g.untold ||", "l.at.n == 0 ||"}},
+		"./fuzz", "TestCrash", few},
+	{"RedoTornTaken", "the checksum of a record is not compared",
+		[]edit{{"redo.go", " || le.Uint64(r) != db.recordSum(r, runOf(m.redo), at, m.txid)", ""}},
+		".", "TestRedoDamage", nil},
+	{"RedoDamageIsTheEnd", "a damaged record ends the log though others follow",
+		[]edit{{"redo.go", "r != nil && le.Uint64(r[16:]) > last {", "r != nil && false {"}},
+		".", "TestRedoDamage", nil},
+
 	{"KeptReused", "a page that was replaced is forgotten though a reader needs it",
 		[]edit{{"freelist.go", "	list, found := a.pending", "	a.released(p.run)\n	list, found := a.pending"}},
 		".", "TestReadersOfKeptPages", nil},
@@ -206,7 +226,7 @@ var mutations = []mutation{
 		[]edit{{"backup.go", "for _, k := range kept {", "for _, k := range kept[:0] {"}},
 		".", "TestCopiesOfKeptPages", nil},
 	{"KeptWithoutRoom", "nobody looks whether the file has room for what is kept",
-		[]edit{{"commit.go", "!s.keeps && (!withLog || n >= straightPages)", "!withLog || n >= straightPages"}},
+		[]edit{{"commit.go", "!s.keeps && (!s.logs || n >= straightPages)", "!s.logs || n >= straightPages"}},
 		".", "TestKeptPagesHaveBlocks", nil},
 	{"KeptFailureForgotten", "a Durable transaction's group goes on when kept pages could not be written",
 		[]edit{{"commit.go", "return slices.ContainsFunc(f.groups, func(g *group) bool { return g.size > 0 }), err", "return false, err"}},

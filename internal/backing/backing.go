@@ -86,6 +86,12 @@ type Splitter interface {
 	Split(off int64)
 }
 
+// A RedoTuner is a File whose store begins a redo log after another number of small flushes than usual,
+// and makes it at least this many bytes long: simulated files, so that short tests come that far.
+type RedoTuner interface {
+	RedoLog() (after int, bytes int64)
+}
+
 // OpenFunc opens a store on a File. Package folio sets Open at start-up; options is a
 // *folio.Options or nil, the result a *folio.DB. The store owns the file from the call on: a
 // failed open closes it. It is the door by which tests put a simulated file under the engine,

@@ -27,8 +27,10 @@ type Fault struct {
 	// Kind restricts the fault to operations of a kind; Any is for all but Read and Map.
 	Kind Kind
 
-	// From spares writes that begin before this offset.
-	From int64
+	// From spares writes that begin before this offset, Spare those at offsets for which it returns
+	// true. It must not call the file.
+	From  int64
+	Spare func(off int64) bool
 
 	// Always: all operations from the first failing one on fail too, if they are of the Kind.
 	Always bool
@@ -90,7 +92,7 @@ func (x *Fault) copy() *Fault {
 }
 
 func (x *Fault) matches(op Op) bool {
-	if op.Kind == Write && op.Off < x.From {
+	if op.Kind == Write && (op.Off < x.From || x.Spare != nil && x.Spare(op.Off)) {
 		return false
 	}
 	return x.Kind == op.Kind || x.Kind == Any && op.Kind != Read && op.Kind != Map

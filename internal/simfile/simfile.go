@@ -61,6 +61,11 @@ type Options struct {
 
 	// Direct makes Opened return a DirectFile.
 	Direct bool
+
+	// RedoBytes, if not 0, is the least length of the store's redo log in bytes, and RedoAfter how
+	// many small flushes go before it: see backing.RedoTuner.
+	RedoBytes int64
+	RedoAfter int
 }
 
 // What a map shows past the end of the file (touching it would be a fault), and after Close of
@@ -388,6 +393,14 @@ func (f *File) Opened() backing.File {
 		return DirectFile{f}
 	}
 	return f
+}
+
+// RedoLog is that of backing.RedoTuner.
+func (f *File) RedoLog() (after int, bytes int64) {
+	if f.opts.RedoBytes == 0 {
+		return 64, 64 << 10
+	}
+	return f.opts.RedoAfter, f.opts.RedoBytes
 }
 
 // A DirectFile is a File of a system that passes over DropCache, but can read past its cache.
