@@ -205,7 +205,7 @@ var mutations = []mutation{
 		"./fuzz", "TestCrash", few},
 	{"RedoOverwritten", "a record is written over the one before it",
 		[]edit{{"commit.go", "db.redo.used += int64(len(f.record))", "db.redo.used += 0"}},
-		"./fuzz", "TestCrash", few},
+		".", "TestRedoRepeats", nil},
 	{"RedoUntold", "a group is told though the log has no words for a part of it",
 		[]edit{{"redo.go", "l.at.n == 0 || g.untold ||", "l.at.n == 0 ||"}},
 		"./fuzz", "TestCrash", few},
