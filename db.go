@@ -118,12 +118,13 @@ type retiredMapping struct {
 // exist. It waits for the file's lock as long as Options.Timeout says. A nil *Options stands
 // for the defaults.
 //
-// After a crash Open finds the newest state that is whole; its cost follows the last flush
+// After a crash Open finds the newest state that is whole, and does again what a redo log tells of, at most 1 MiB of
+// changes (a read-only open does so in memory); its cost follows the last flush
 // and the free list, not the size of the store. That the directory lists the file is made durable by
 // its creation and by the first commit after each Open, not by Open itself.
 //
 // Errors: ErrTimeout; ErrInvalid for a file that is no folio store; ErrVersionMismatch;
-// ErrCorrupt if no whole state is found or, unless ReadOnly, its list of free pages is damaged; those of opening, locking and flushing the file. The
+// ErrCorrupt if no whole state is found, if the newest is damaged and the redo log shows that it was durable, or, unless ReadOnly, its list of free pages is damaged; those of opening, locking and flushing the file. The
 // file is left untouched then.
 func Open(path string, mode os.FileMode, options *Options) (*DB, error) {
 	opts := options.withDefaults()

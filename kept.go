@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// This file is pages that are sealed but not in the file yet. What a Deferred commit seals stays
-// in memory until the next flush: most of it is replaced before that, and is never written. What
+// This file is pages that are sealed but not in the file yet. What a Deferred commit seals, or one that the
+// redo log tells of (redo.go), stays in memory until the next flush of pages: most of it is replaced before that, and is never written. What
 // must hold:
 //
 //   - A kept page has its number, and is found by it, but is not marked as verified: so whoever

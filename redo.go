@@ -21,8 +21,7 @@ import (
 //   - What is told can be done again: a change that the log has no words for makes its
 //     transaction one that is not told (writeTx.change).
 //
-// A lone commit writes one block so, in place of a leaf, its branches, the free log and a meta,
-// and many writers write their pages once in hundreds of commits. (Logical logging between
+// A lone commit writes one block so, in place of a leaf, its branches, the free log and a meta. (Logical logging between
 // checkpoints: Haerder and Reuter, Principles of transaction-oriented database recovery, 1983.)
 
 const (

@@ -143,8 +143,18 @@ func TestRedoEndsWithPages(t *testing.T) {
 		if db.kept.all.pages == 0 {
 			t.Fatalf("%s: nothing is kept", name)
 		}
-		before := db.written.Meta
+		before, durable, head := db.written.Meta, db.durable.txid, db.head.txid
+		lent := db.kept.all.runs()
 		ok(t, db.Update(do))
+		for _, r := range lent {
+			for pgno := r.start; pgno < r.end(); pgno++ {
+				p := make(page, db.pageSize)
+				ok(t, readFull(f, p, int64(pgno)<<db.shift))
+				if p.pgno() == pgno && p.birth() > durable && p.birth() <= head {
+					t.Errorf("%s: page %d was written where it was kept", name, pgno)
+				}
+			}
+		}
 		if db.written.Meta != before+1 || db.kept.all.pages != db.kept.old.pages || db.redo.used != 0 {
 			t.Errorf("%s: %d metas, %d pages kept, %d bytes of the log", name, db.written.Meta-before, db.kept.all.pages, db.redo.used)
 		}
@@ -316,29 +326,56 @@ func TestRedoHostile(t *testing.T) {
 	}
 }
 
-// Where a meta lets the file be cut, it comes soon.
+// Where a meta lets the file be cut, it comes soon; the log stands in the way of that no longer than others.
 func TestRedoLetsTheFileBeCut(t *testing.T) {
-	db, err := openOn(&memoryFile{}, (&Options{}).withDefaults(), true)
-	ok(t, err)
-	defer db.Close()
-	db.redoAfter = 0
-	redoFill(t, db, 1)
-	ok(t, db.Update(func(tx *Tx) error {
-		c, err := tx.CreateBucket([]byte("c"))
-		for i := 0; err == nil && i < 300_000; i++ {
-			err = c.Put(binary.BigEndian.AppendUint32(nil, uint32(i)), make([]byte, 100))
+	for _, last := range []bool{false, true} { // the log lies behind the data
+		db, err := openOn(&memoryFile{}, (&Options{}).withDefaults(), true)
+		ok(t, err)
+		load := func() {
+			ok(t, db.Update(func(tx *Tx) error {
+				c, err := tx.CreateBucket([]byte("c"))
+				for i := 0; err == nil && i < 300_000; i++ {
+					err = c.Put(binary.BigEndian.AppendUint32(nil, uint32(i)), make([]byte, 100))
+				}
+				return err
+			}))
 		}
-		return err
-	}))
-	was := db.size
-	ok(t, db.Update(func(tx *Tx) error { return tx.DeleteBucket([]byte("c")) }))
-	for i := range 7 {
-		ok(t, db.Update(redoPutOf(i)))
+		db.redoAfter = 0
+		if last {
+			withoutRedo(db)
+			load()
+			db.redoAfter = 0
+			redoFill(t, db, 1)
+		} else {
+			redoFill(t, db, 1)
+			load()
+		}
+		if want := uint32(redoMost >> db.shift); last && db.redo.at.n != want {
+			t.Errorf("last %t: a log of %d pages, want %d", last, db.redo.at.n, want)
+		}
+		was := db.size
+		ok(t, db.Update(func(tx *Tx) error { return tx.DeleteBucket([]byte("c")) }))
+		for i := range 12 {
+			ok(t, db.Update(redoPutOf(i)))
+		}
+		if db.size > was/2 {
+			t.Errorf("last %t: %d bytes, %d before nearly all was deleted", last, db.size, was)
+		}
+		sound(t, db)
+		ok(t, db.Close())
 	}
-	if db.size > was/2 {
-		t.Errorf("%d bytes, %d before nearly all was deleted", db.size, was)
+}
+
+// The free end of the file is cut also where the nursery begins in it, behind that.
+func TestTrimBehindTheNursery(t *testing.T) {
+	for _, c := range []struct{ nursery, want uint32 }{{200, 232}, {250, 282}, {268, 300}} {
+		a := newAllocator(300, maxPgno)
+		a.free.add(run{210, 90})
+		a.addToNursery(run{c.nursery, 32})
+		if a.trim(); a.hwm != c.want || a.free.pages != uint64(c.want-210) {
+			t.Errorf("nursery at %d: the end is %d, want %d; %d pages are free", c.nursery, a.hwm, c.want, a.free.pages)
+		}
 	}
-	sound(t, db)
 }
 
 // What the log tells of is salvaged from a store that does not open, or lost the bucket.

@@ -63,6 +63,7 @@ func NewCollector(db *folio.DB, labels prometheus.Labels) prometheus.Collector {
 	add(written, counter, func(s *folio.Stats) float64 { return float64(s.Written.Extent) }, "extent")
 	add(written, counter, func(s *folio.Stats) float64 { return float64(s.Written.FreeLog) }, "free_log")
 	add(written, counter, func(s *folio.Stats) float64 { return float64(s.Written.Ahead) }, "ahead")
+	add(written, counter, func(s *folio.Stats) float64 { return float64(s.Written.Redo) }, "redo")
 
 	add(desc("txid", "Id of the newest committed transaction."), gauge, func(s *folio.Stats) float64 { return float64(s.Txid) })
 	add(desc("durable_txid", "Id of the newest durable transaction."), gauge, func(s *folio.Stats) float64 { return float64(s.DurableTxid) })
