@@ -141,11 +141,13 @@ func (l *loader) add(k, v []byte) (err error) {
 		e.put(ref[:])
 		flags, payload = cellExtent, ref[:]
 	}
-	sk, err := tx.storeKey(k)
-	if err != nil {
-		return err
+	sk := storedKey{bytes: k} // what storeKey returns for a short key, without copying it about
+	if len(k) > maxInlineKey(tx.db.pageSize) {
+		if sk, err = tx.storeKey(k); err != nil {
+			return err
+		}
 	}
-	if err := l.pushEntry(k, sk, flags, payload); err != nil {
+	if err := l.pushEntry(k, &sk, flags, payload); err != nil {
 		return err
 	}
 	if l.first == nil {
@@ -157,12 +159,12 @@ func (l *loader) add(k, v []byte) (err error) {
 }
 
 // pushEntry adds an entry to the leaf being filled, or to the next if that is full.
-func (l *loader) pushEntry(k []byte, sk storedKey, flags byte, payload []byte) error {
+func (l *loader) pushEntry(k []byte, sk *storedKey, flags byte, payload []byte) error {
 	leaf := l.level(0)
 	from := len(leaf.buf)
-	leaf.buf = appendLeafCell(leaf.buf, flags, sk, payload) // made where it stays; see hold
-	c := cell{sk.bytes, sk.klen(), leaf.buf[from:len(leaf.buf):len(leaf.buf)]}
-	if !leaf.takes(0, c, l.b.tx.db.pageSize) {
+	leaf.buf = appendLeafCell(leaf.buf, flags, *sk, payload) // made where it stays; see hold
+	body := leaf.buf[from:len(leaf.buf):len(leaf.buf)]
+	if !leaf.takes(0, sk.bytes, len(body), l.b.tx.db.pageSize) {
 		sep, err := l.b.tx.storeKey(k[:commonLen(l.last, k)+1])
 		if err != nil {
 			return err
@@ -170,23 +172,22 @@ func (l *loader) pushEntry(k []byte, sk storedKey, flags byte, payload []byte) e
 		if err := l.emit(0, sep); err != nil {
 			return err
 		}
-		c.body = leaf.hold(c.body) // now at the beginning of the same memory
+		body = leaf.hold(body) // now at the beginning of the same memory
 	}
-	leaf.add(0, c, 1)
+	leaf.add(leafKeyOff, sk, body, 1)
 	return nil
 }
 
 // pushRef adds a page to the branch being filled at a level, or to the next if that is full.
 func (l *loader) pushRef(level int, r ref, sep storedKey) error {
-	c := cell{sep.bytes, sep.klen(), appendBranchCell(nil, r, sep)}
-	if at := l.level(level); !at.takes(level, c, l.b.tx.db.pageSize) {
+	body := appendBranchCell(nil, r, sep)
+	if at := l.level(level); !at.takes(level, sep.bytes, len(body), l.b.tx.db.pageSize) {
 		if err := l.emit(level, sep); err != nil {
 			return err
 		}
 	}
 	at := l.level(level)
-	c.body = at.hold(c.body)
-	at.add(level, c, r.count)
+	at.add(branchKeyOff, &sep, at.hold(body), r.count)
 	return nil
 }
 
@@ -197,14 +198,14 @@ func (l *loader) level(i int) *loadLevel {
 	return l.levels[i]
 }
 
-// takes tells whether the page has room for c and the prefix that all have then.
-func (at *loadLevel) takes(level int, c cell, pageSize int) bool {
+// takes tells whether the page has room for a cell of n bytes and the prefix that all have then.
+func (at *loadLevel) takes(level int, key []byte, n, pageSize int) bool {
 	first := min(level, 1) // a branch's first separator is not stored
 	prefix := 0
 	if len(at.cells) > first {
-		prefix = min(commonLen(at.cells[first].key, c.key), maxPrefix)
+		prefix = min(commonLen(at.cells[first].key, key), maxPrefix)
 	}
-	return len(at.cells) == 0 || slotBase(prefix)+at.size+c.size() <= pageSize
+	return len(at.cells) == 0 || slotBase(prefix)+at.size+slotSize+n <= pageSize
 }
 
 // hold copies the body of a cell to at.buf. Where that moves, earlier cells keep the old bytes.
@@ -215,16 +216,14 @@ func (at *loadLevel) hold(body []byte) []byte {
 }
 
 // add adds a cell whose body is in at.buf.
-func (at *loadLevel) add(level int, c cell, count uint64) {
-	key := c.body[leafKeyOff:]
-	if level > 0 {
-		key = c.body[branchKeyOff:]
+func (at *loadLevel) add(keyOff int, k *storedKey, body []byte, count uint64) {
+	if k.long {
+		keyOff += extentSize
 	}
-	if c.klen == longKey {
-		key = key[extentSize:]
-	}
-	at.cells = append(at.cells, cell{key[:len(c.key)], c.klen, c.body})
-	at.size += c.size()
+	at.cells = append(at.cells, cell{})
+	c := &at.cells[len(at.cells)-1] // field by field: a copy of the whole would wait for its parts
+	c.key, c.klen, c.body = body[keyOff:keyOff+len(k.bytes)], k.klen(), body
+	at.size += slotSize + len(body)
 	at.count += count
 }
 

@@ -244,3 +244,25 @@ func TestSearchAgainstOneByOne(t *testing.T) {
 		}
 	}
 }
+
+func TestCommonLen(t *testing.T) {
+	const n = 40
+	a := bytes.Repeat([]byte{0xa5}, n)
+	for la := range n {
+		for lb := range n {
+			b := bytes.Clone(a[:lb])
+			if got := commonLen(a[:la], b); got != min(la, lb) {
+				t.Fatalf("of %d and %d equal bytes: %d", la, lb, got)
+			}
+			for at := range lb {
+				for bit := range 8 {
+					b[at] ^= 1 << bit
+					if got := commonLen(a[:la], b); got != min(la, at) {
+						t.Fatalf("of %d and %d bytes that differ at %d: %d", la, lb, at, got)
+					}
+					b[at] ^= 1 << bit
+				}
+			}
+		}
+	}
+}
